@@ -1,0 +1,27 @@
+"""Everything raised on purpose. The message says what happened, with which value, and what to do."""
+
+from __future__ import annotations
+
+
+class PgmigrateError(Exception):
+    """Base of all errors of this package."""
+
+
+class UsageError(PgmigrateError):
+    """A setting, flag or file given by the user cannot be used (pytest exits with 4)."""
+
+
+class EngineError(PgmigrateError):
+    """No PostgreSQL server could be had; the message lists each engine tried and why it was not usable."""
+
+
+class ReplicaTimeout(EngineError):
+    """The replica did not replay a position in time."""
+
+
+class SeedError(PgmigrateError):
+    """Seeding failed as a whole (a single table that cannot be filled is a SeedReport, not an error)."""
+
+
+class ExecutionError(PgmigrateError):
+    """The examination itself could not go on (a lost connection, a second runner); never the user's SQL."""

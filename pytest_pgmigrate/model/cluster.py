@@ -1,0 +1,154 @@
+"""Protocols between the rooms: what an engine provides, what execution needs of a cluster and of a seeder."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import psycopg
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What the user asked of an engine. ``major`` None means any supported one."""
+
+    major: int | None = None
+    image: str | None = None
+    """Image of the docker engine, e.g. ``postgres:16``."""
+
+    dsn: str | None = None
+    replica_dsn: str | None = None
+    containers: int = 2
+    """Docker: 2 containers, or 1 with two servers in it."""
+
+    pull: bool = False
+    """Docker: whether a missing image may be pulled (only when the engine was asked for by name)."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Extra server settings (postgresql.conf)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether an engine could start now, found without starting or pulling anything."""
+
+    usable: bool
+    reason: str
+    """What would be used, or why not; one line for a person."""
+
+    major: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Connection facts of one server. ``password`` is kept out of repr."""
+
+    role: str
+    """``primary`` or ``replica``."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """Further libpq parameters (external DSNs: sslmode, …)."""
+
+    def parameters(self, database: str) -> dict[str, str]:
+        """libpq connection parameters for one database of this server."""
+        return {
+            **self.extra,
+            "host": self.host,
+            "port": str(self.port),
+            "user": self.user,
+            "password": self.password,
+            "dbname": database,
+        }
+
+
+class Cluster(Protocol):
+    """One primary with its replica, and the databases we made on it. Obtained from an engine, closed once."""
+
+    engine: str
+    version: tuple[int, ...]
+    primary: Node
+    replica: Node | None
+    capabilities: frozenset[str]
+    """Of ``replica``, ``superuser``, ``restart``, ``logs``, ``pause_replay``, ``server_settings``."""
+
+    notes: tuple[str, ...]
+    """What could therefore not be judged, in words; shown in the summary."""
+
+    def connect(
+        self, database: str, *, replica: bool = False, autocommit: bool = True, options: str = ""
+    ) -> psycopg.Connection[Any]:
+        """Connect to a database made with create_database (or the maintenance one). ``options`` as libpq's (-c …)."""
+
+    @property
+    def maintenance_database(self) -> str:
+        """A database to connect to for CREATE DATABASE and server-wide views; nothing is created in it."""
+
+    def create_database(self, label: str, *, template: str | None = None) -> str:
+        """Create a database and return its real name (prefixed, unique). ``template`` is a real name of ours."""
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database made by create_database, ending sessions in it. Refuses any other name."""
+
+    def extensions(self) -> frozenset[str]:
+        """Names in pg_available_extensions."""
+
+    def lsn(self) -> str:
+        """The primary's current WAL insert position, flushed."""
+
+    def wait_for_replica(self, lsn: str | None = None, timeout: float = 30.0) -> float:
+        """Wait until the replica has replayed ``lsn`` (default: now). Returns seconds waited; raises ReplicaTimeout."""
+
+    def pause_replay(self) -> AbstractContextManager[None]:
+        """Stop replay on the replica for the duration of the block."""
+
+    def logs(self, role: str) -> str:
+        """The last part of a server's log, for error messages; empty where it cannot be read."""
+
+    def close(self) -> None:
+        """Stop and remove everything. Idempotent; never raises for what is already gone."""
+
+
+class Engine(Protocol):
+    """A way to get PostgreSQL servers."""
+
+    name: str
+
+    def probe(self, want: Want) -> Availability:
+        """Could this engine start what is wanted? Starts and pulls nothing."""
+
+    def start(self, want: Want, progress: Callable[[str], None]) -> Cluster:
+        """Start a primary with a streaming replica. Raises EngineError saying what to do."""
+
+    def sweep(self) -> int:
+        """Remove what earlier, killed runs left behind; returns how many runs were swept. Never touches a live run."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedReport:
+    """What seeding did to one table. ``status``: full, saturated, partial, empty."""
+
+    table: str
+    asked: int
+    filled: int
+    status: str
+    reason: str = ""
+
+
+class Seeder(Protocol):
+    """Fills tables with fake rows; made by room 3, used by room 4 through this protocol."""
+
+    def fill(self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str]) -> tuple[SeedReport, ...]:
+        """Give every empty ordinary table rows, in foreign-key order; leave tables that have rows alone."""
+
+    def write_more(
+        self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str], rows: int
+    ) -> tuple[SeedReport, ...]:
+        """Add ``rows`` further rows to every table, as an application would after a deploy."""

@@ -58,7 +58,7 @@ class Node:
     """Further libpq parameters (external DSNs: sslmode, …)."""
 
     def parameters(self, database: str) -> dict[str, str]:
-        """libpq connection parameters for one database of this server."""
+        """Libpq connection parameters for one database of this server."""
         return {
             **self.extra,
             "host": self.host,
@@ -147,6 +147,15 @@ class Seeder(Protocol):
 
     def fill(self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str]) -> tuple[SeedReport, ...]:
         """Give every empty ordinary table rows, in foreign-key order; leave tables that have rows alone."""
+
+    def fill_columns(
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        exclude_schemas: Sequence[str],
+        columns: Sequence[tuple[str, str]],
+    ) -> None:
+        """Give columns (qualified table, column) that are NULL in every row plausible values, where constraints allow."""
 
     def write_more(
         self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str], rows: int

@@ -18,6 +18,13 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
+class Direction(str, Enum):
+    """Which of a migration's two scripts."""
+
+    UP = "up"
+    DOWN = "down"
+
+
 class TransactionRule(str, Enum):
     """How a migration tool sends one chunk to the server."""
 
@@ -135,7 +142,7 @@ class Script:
     @property
     def sendable(self) -> bool:
         """False when a defect says that no tool could send this file as it is."""
-        return not any(d.kind in ("unreadable", "template", "lexical") for d in self.defects)
+        return not any(d.kind in ("unreadable", "template", "lexical", "bom") for d in self.defects)
 
     def directive(self, word: str) -> Directive | None:
         """The first directive with this word, or None."""

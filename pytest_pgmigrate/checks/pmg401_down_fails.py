@@ -1,0 +1,61 @@
+"""A down that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_pgmigrate.checks._common import acknowledged, counts, error_details, error_facts, is_refusal, listed
+from pytest_pgmigrate.model.evidence import MigrationEvidence
+from pytest_pgmigrate.model.finding import Part, Severity
+from pytest_pgmigrate.options import Settings
+from pytest_pgmigrate.registry import Observation, check
+
+
+def _advice(sqlstate: str) -> str:
+    about = {
+        "42601": "correct the SQL at this place",
+        "2BP01": "drop the dependent objects first, in the reverse order of their creation",
+        "42P01": "drop what the up makes, under the name it has after the up",
+        "42703": "name the column as it is after the up",
+        "42704": "name the object as it is after the up",
+        "23505": "the rows of the new version do not fit the old unique constraint: decide in the down which of them stay",
+        "23502": "the rows of the new version hold NULLs that the old column forbids: fill them in the down first",
+    }
+    return about.get(sqlstate, "correct the statement at this place so that it undoes the up")
+
+
+@check("PMG401", "down-fails", part=Part.ROLLBACK, severity=Severity.ERROR)
+def down_fails(evidence: MigrationEvidence, settings: Settings) -> Iterator[Observation]:
+    """The down ends with an error.
+
+    Why it matters:
+    The rollback stops half way through an outage.
+
+    How it is measured:
+    The down is run right after the up, on the same rows.
+
+    How to fix:
+    Correct the statement that the finding points at. Drop objects in the reverse order of their creation; make room
+    for rows that the old constraints do not allow.
+
+    When to ignore:
+    Use -- pgmigrate: irreversible <reason> where there is no way back.
+
+    References:
+    https://www.postgresql.org/docs/current/errcodes-appendix.html
+    """
+    step = evidence.down
+    if step is None or step.error is None or is_refusal(step.error):
+        return
+    if acknowledged(evidence.migration):
+        return
+    error = step.error
+    left = listed([*step.difference.objects, *map(counts, step.difference.tables)])
+    yield Observation(
+        place=error.place,
+        message=f"the down fails: {error.message}" + (f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""),
+        effect="a release with this migration cannot be rolled back",
+        fix=error.hint or _advice(error.sqlstate),
+        observed={**error_facts(error), "still_different": len(step.difference.objects)},
+        details=(*error_details(error), *(f"left by the failed down: {line}" for line in left)),
+    )

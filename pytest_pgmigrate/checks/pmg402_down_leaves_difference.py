@@ -1,0 +1,80 @@
+"""A down that leaves another schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_pgmigrate.checks._common import acknowledged, blame, consequence, describe, is_wrong, listed, top
+from pytest_pgmigrate.model.evidence import MigrationEvidence
+from pytest_pgmigrate.model.finding import Part, Severity
+from pytest_pgmigrate.model.migration import Place
+from pytest_pgmigrate.model.state import ObjectChange
+from pytest_pgmigrate.options import Settings
+from pytest_pgmigrate.registry import Observation, check
+
+
+def _advice(change: ObjectChange, file: str) -> str:
+    kind, name = change.key.kind, change.key.name
+    if change.change == "extra":
+        if kind == "column":
+            table, _, column = name.rpartition(".")
+            return f"add to {file}: ALTER TABLE {table} DROP COLUMN {column};"
+        if kind == "constraint":
+            table, _, constraint = name.rpartition(" ")
+            return f"add to {file}: ALTER TABLE {table} DROP CONSTRAINT {constraint};"
+        return f"add to {file}: DROP {kind.upper()} {name};"
+    if change.change == "missing":
+        return f"let {file} create {kind} {name} again, exactly as it was"
+    return f"let {file} set {change.attribute} of {kind} {name} back to {change.old!r}"
+
+
+@check("PMG402", "down-leaves-difference", part=Part.ROLLBACK, severity=Severity.ERROR)
+def down_leaves_difference(evidence: MigrationEvidence, settings: Settings) -> Iterator[Observation]:
+    """After up and down the schema is not what it was.
+
+    Why it matters:
+    The rolled back release runs on a schema that nobody tested, and the next up may collide with what was left.
+
+    How it is measured:
+    The catalog before the up and after the down is compared object by object: columns with type, default and
+    nullability, constraints, indexes, views, functions, triggers, types, sequences, grants, comments, storage.
+
+    How to fix:
+    Let the down undo every statement of the up, in reverse order; the finding names the object and the statement
+    that made it.
+
+    When to ignore:
+    Acknowledge with -- pgmigrate: irreversible[name] <reason>.
+
+    References:
+    https://www.postgresql.org/docs/current/catalogs.html
+    """
+    step, down = evidence.down, evidence.migration.down
+    if step is None or down is None or step.error is not None:
+        return
+    wrong = [c for c in (*step.difference.objects, *step.difference.roles) if is_wrong(c)]
+    wrong = [c for c in wrong if not acknowledged(evidence.migration, c.key.name, c.key.relation or c.key.name)]
+    groups: dict[Place, list[ObjectChange]] = {}
+    for change in wrong:
+        statement = blame(change, evidence.migration.up) or blame(change, down)
+        groups.setdefault(statement.place if statement else top(down), []).append(change)
+    for place, changes in groups.items():
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        yield Observation(
+            place=place,
+            message=f"the down leaves a difference: {describe(changes[0])}{more}",
+            effect="after a rollback the old release runs on a schema it never had" + consequence(evidence),
+            fix=_advice(changes[0], down.file.rsplit("/", 1)[-1]),
+            observed={"objects": [describe(c) for c in changes]},
+            details=listed(map(describe, changes)) if len(changes) > 1 else (),
+        )
+    for sequence in step.difference.sequences:
+        if sequence.forward or sequence.old is None or sequence.new is None:
+            continue
+        yield Observation(
+            place=top(down),
+            message=f"the down moves sequence {sequence.name} back: {sequence.new.last_value}, was {sequence.old.last_value}",
+            effect="the next ids collide with rows that exist already",
+            fix=f"remove the setval or RESTART of {sequence.name}",
+            observed={"sequence": sequence.name, "old": sequence.old.last_value, "new": sequence.new.last_value},
+        )

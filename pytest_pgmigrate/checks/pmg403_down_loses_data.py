@@ -1,0 +1,77 @@
+"""A down that does not bring the data back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_pgmigrate.checks._common import blame_rows, counts, data_changes, row_lines, short, top, wholly_acknowledged
+from pytest_pgmigrate.model.evidence import MigrationEvidence
+from pytest_pgmigrate.model.finding import Part, Severity
+from pytest_pgmigrate.model.state import TableChange
+from pytest_pgmigrate.options import Settings
+from pytest_pgmigrate.registry import Observation, check
+
+
+def _advice(change: TableChange) -> str:
+    table = short(change.table)
+    if change.new_count > change.old_count:
+        return f"delete in the down exactly the rows that the up inserted into {table}"
+    if change.lost_columns:
+        column = change.lost_columns[0]
+        return (
+            f"keep {table}.{column} until a later release, or copy it aside in the up and back in the down; if the "
+            f"loss is meant: -- pgmigrate: irreversible[{table}.{column}] <reason>"
+        )
+    return f"let the down restore {table} by key, or acknowledge: -- pgmigrate: irreversible[{table}] <reason>"
+
+
+@check("PMG403", "down-loses-data", part=Part.DATA, severity=Severity.ERROR)
+def down_loses_data(evidence: MigrationEvidence, settings: Settings) -> Iterator[Observation]:
+    """Values that existed before the up are gone or changed after the down.
+
+    Why it matters:
+    A rollback brings the old schema back, but not what was in it: dropped columns come back empty, converted values
+    come back rounded.
+
+    How it is measured:
+    All rows before the up and after the down are compared by keyed, per-column hashes; the differing rows are shown
+    by key.
+
+    How to fix:
+    Keep the old column until the contract step of a later release, or copy its values aside in the up and back in
+    the down. Acknowledge a loss that is meant: -- pgmigrate: irreversible[table.column] <reason>.
+
+    When to ignore:
+    Use the irreversible directive: its reason is printed in every report.
+
+    References:
+    https://www.postgresql.org/docs/current/sql-altertable.html
+    """
+    step, down = evidence.down, evidence.migration.down
+    if step is None or down is None or step.error is not None:
+        return
+    for change in data_changes(step):
+        if wholly_acknowledged(evidence.migration, change):
+            continue
+        statement = blame_rows(change, evidence.migration.up) or blame_rows(change, down)
+        columns = ", ".join(change.lost_columns or change.columns)
+        lost = change.old_count - change.new_count
+        what = f"{lost} of {change.old_count} rows are gone" if lost > 0 else counts(change)
+        if lost < 0:
+            what = f"{-lost} rows are left that were not there before"
+        elif change.lost_columns:
+            what = f"the values of {columns} are gone from all rows that had one ({change.old_count} rows)"
+        yield Observation(
+            place=statement.place if statement else top(down),
+            message=f"{short(change.table)} after the down: {what}",
+            effect="rolling back destroys data of the running application, and no error says so",
+            fix=_advice(change),
+            observed={
+                "table": change.table,
+                "rows_before": change.old_count,
+                "rows_after": change.new_count,
+                "columns": list(change.columns),
+                "lost_columns": list(change.lost_columns),
+            },
+            details=row_lines(change),
+        )

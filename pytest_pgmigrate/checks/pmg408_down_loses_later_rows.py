@@ -1,0 +1,59 @@
+"""A down that loses what was written meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_pgmigrate.checks._common import acknowledged, blame_rows, short, top
+from pytest_pgmigrate.model.evidence import MigrationEvidence
+from pytest_pgmigrate.model.finding import Part, Severity
+from pytest_pgmigrate.model.state import TableChange
+from pytest_pgmigrate.options import Settings
+from pytest_pgmigrate.registry import Observation, check
+
+
+@check("PMG408", "down-loses-later-rows", part=Part.DATA, severity=Severity.ERROR)
+def down_loses_later_rows(evidence: MigrationEvidence, settings: Settings) -> Iterator[Observation]:
+    """Rows written after the up are lost or changed by the down.
+
+    Why it matters:
+    Between a deploy and its rollback the application writes. A down that restores a backup, or truncates and copies
+    back, throws those rows away.
+
+    How it is measured:
+    In a clone: up, further rows in every table, down; then every row is looked up by its key.
+
+    How to fix:
+    Restore only what the up changed, row by row and only where nobody changed it since: UPDATE … FROM backup WHERE
+    key matches and the value is still the up's.
+
+    When to ignore:
+    Acknowledge with -- pgmigrate: irreversible[table] <reason>.
+
+    References:
+    https://www.postgresql.org/docs/current/sql-truncate.html
+    """
+    down = evidence.migration.down
+    reported = {change.table for change in evidence.down.difference.tables} if evidence.down else set()
+    for lost in evidence.later.lost:
+        if down is None or (lost.kind == "before" and lost.table in reported):
+            continue
+        if lost.kind == "before" and any(o.table == lost.table and o.kind == "later" for o in evidence.later.lost):
+            continue
+        names = [f"{lost.table}.{column}" for column in lost.columns]
+        if acknowledged(evidence.migration, lost.table, *names):
+            continue
+        statement = blame_rows(TableChange(lost.table, 0, 0), down)
+        who = "written after the up" if lost.kind == "later" else "of before the up, beside later writes,"
+        what = f"{lost.missing} of {lost.expected} rows {who} are gone"
+        if not lost.missing:
+            what = f"{lost.changed} of {lost.expected} rows {who} have other values in {', '.join(lost.columns)}"
+        yield Observation(
+            place=statement.place if statement else top(down),
+            message=f"{short(lost.table)} after the down: {what}",
+            effect="whatever users did between the deploy and the rollback is lost",
+            fix=f"let the down change only the rows of {short(lost.table)} that the up changed, by key, and delete none: "
+            f"UPDATE {short(lost.table)} SET … FROM <backup> WHERE the key matches and the value is still the up's",
+            observed={"table": lost.table, "written": lost.expected, "missing": lost.missing, "changed": lost.changed},
+            details=lost.examples,
+        )

@@ -1,0 +1,393 @@
+"""Migration files as pytest items: one per (migration, part), so that -k, --lf, -x, JUnit and xdist just work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_pgmigrate import catalogue, options, registry
+from pytest_pgmigrate.errors import EngineError, PgmigrateError, UsageError
+from pytest_pgmigrate.model.finding import Finding, Part, Severity
+from pytest_pgmigrate.reports import _document, terminal
+from pytest_pgmigrate.session import Extras, HistoryRun, Run
+
+if TYPE_CHECKING:
+    from _pytest._code.code import ExceptionInfo, TerminalRepr
+    from _pytest._io import TerminalWriter
+
+    from pytest_pgmigrate.checks._judge import Verdict
+    from pytest_pgmigrate.model.migration import Migration
+
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+
+
+# -- settings and the other doors ---------------------------------------------------------------------------------------
+
+
+def settings_of(config: pytest.Config) -> options.Settings:
+    """The settings in force. Raises pytest.UsageError for a value that cannot be used."""
+    flags = {option.dest: config.getoption(option.dest) for option in options.OPTIONS}
+    ini = {option.key: config.getini(option.key) for option in options.OPTIONS if option.ini}
+    try:
+        return options.resolve(flags, ini)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _extras(config: pytest.Config, settings: options.Settings) -> Extras:
+    hook = config.hook
+    return Extras(
+        checks=tuple(c for group in hook.pytest_pgmigrate_checks() for c in group),
+        formats=tuple(f for group in hook.pytest_pgmigrate_formats() for f in group),
+        reports=tuple(r for group in hook.pytest_pgmigrate_reports() for r in group),
+        engine=hook.pytest_pgmigrate_make_engine(settings=settings),
+        seeder=hook.pytest_pgmigrate_make_seeder(settings=settings),
+    )
+
+
+def _make_run(config: pytest.Config, settings: options.Settings) -> Run:
+    """A run with its histories read."""
+    try:
+        run = Run(settings, config.rootpath, _extras(config, settings))
+        run.discover(_folders(config, settings))
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    return run
+
+
+def _folders(config: pytest.Config, settings: options.Settings) -> list[Path]:
+    """Folders the user named: --pgmigrate-path, the ini key, and positional arguments that hold migrations."""
+    from pytest_pgmigrate.discovery import is_history
+
+    named = [Path(os.path.expanduser(path)) for path in settings.path]
+    base = config.invocation_params.dir if config.getoption("pgmigrate_path") else config.rootpath
+    folders = [path if path.is_absolute() else base / path for path in named]
+    formats = registry.load_formats()
+    if config.args_source is config.ArgsSource.ARGS:
+        for arg in config.args:
+            path = (config.invocation_params.dir / arg.split("::", 1)[0]).absolute()
+            folder = path if path.is_dir() else path.parent
+            if (path.is_dir() or path.suffix == ".sql") and folder not in folders and is_history(folder, formats):
+                folders.append(folder)
+    return folders
+
+
+def answer(config: pytest.Config) -> int:
+    """Print what --pgmigrate-explain or --pgmigrate-list ask for; the exit code."""
+    settings = settings_of(config)
+    try:
+        checks = registry.load_checks(c for group in config.hook.pytest_pgmigrate_checks() for c in group)
+        if settings.explain is not None:
+            print(catalogue.explain(checks, settings.explain))
+            return 0
+        run = _make_run(config, settings)
+        print(catalogue.listing([r.history for r in run.histories], registry.choose(checks, settings)))
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    return 0
+
+
+def register(config: pytest.Config) -> None:
+    """Read the histories and put the collecting plugin in place; called under --pgmigrate only."""
+    settings = settings_of(config)
+    if settings.explain is not None or settings.list:
+        return
+    run = _make_run(config, settings)
+    config.stash[RUN] = run
+    from pytest_pgmigrate.writing import report_targets
+
+    try:
+        targets = report_targets(settings.report, registry.load_reports(run.extras.reports))
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.pluginmanager.register(Collecting(config, run, targets), "pgmigrate-collecting")
+    _add_arguments(config, run)
+
+
+def _add_arguments(config: pytest.Config, run: Run) -> None:
+    """Let pytest walk into the histories' folders whatever testpaths says, unless it would anyway."""
+    given = [(config.invocation_params.dir / arg.split("::", 1)[0]).absolute() for arg in config.args]
+    for history_run in run.histories:
+        folder = Path(history_run.history.path)
+        if not any(path == folder or path in folder.parents or folder in path.parents for path in given):
+            config.args.append(str(folder))
+
+
+# -- nodes ----------------------------------------------------------------------------------------------------------------
+
+
+class FindingsError(Exception):
+    """Raised by an item whose part failed; carries the findings, shown without a Python traceback."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        super().__init__(f"{len(findings)} findings")
+        self.findings = findings
+
+
+class _Crash:
+    """What pytest's short summary shows after the node id."""
+
+    def __init__(self, path: str, lineno: int, message: str) -> None:
+        self.path, self.lineno, self.message = path, lineno, message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class FindingsText:
+    """A failure as text, with the severity coloured on a terminal."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        self.entries = [_document.finding_entry(finding) for finding in findings]
+        first = self.entries[0]
+        message = f"{first['code']} {first['slug']}: {first['message']}"
+        self.reprcrash = _Crash(str(first["file"]), int(str(first["line"])), message)
+
+    def __str__(self) -> str:
+        return "\n\n".join("\n".join(terminal.finding_lines(entry)) for entry in self.entries)
+
+    def toterminal(self, tw: TerminalWriter) -> None:
+        """Write the findings, headings in colour."""
+        for number, entry in enumerate(self.entries):
+            if number:
+                tw.line("")
+            write_finding(tw, entry)
+
+
+def write_finding(tw: TerminalWriter, entry: dict[str, Any]) -> None:
+    """One finding with its first line coloured by severity and its fix in green."""
+    colour = {"error": "red", "warning": "yellow"}.get(str(entry["severity"]), "cyan")
+    fixing = False
+    for number, line in enumerate(terminal.finding_lines(entry, min(tw.fullwidth, 120))):
+        fixing = line.startswith("  fix:") or (fixing and line.startswith(" " * 10))
+        if number == 0:
+            tw.line(line, bold=True, **{colour: True})
+        elif fixing:
+            tw.line(line, green=True)
+        else:
+            tw.line(line)
+
+
+class MigrationFile(pytest.File):
+    """One migration file of a history."""
+
+    run: HistoryRun
+
+    @classmethod
+    def make(cls, parent: pytest.Collector, path: Path, run: HistoryRun) -> MigrationFile:
+        """The node of one file."""
+        node: MigrationFile = cls.from_parent(parent, path=path)
+        node.run = run
+        return node
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """An item for each part that a selected check can judge; only ``history`` for a file without a migration."""
+        run = self.config.stash[RUN]
+        migration = next((m for m in self.run.history.migrations if m.up.path == str(self.path)), None)
+        for part in run.parts:
+            if migration is not None or part is Part.HISTORY:
+                yield PartItem.make(self, self.run, migration, part)
+
+
+class PartItem(pytest.Item):
+    """One part of one migration's examination."""
+
+    run: HistoryRun
+    migration: Migration | None
+    part: Part
+
+    @classmethod
+    def make(cls, parent: MigrationFile, run: HistoryRun, migration: Migration | None, part: Part) -> PartItem:
+        """The node of one part."""
+        item: PartItem = cls.from_parent(parent, name=part.value)
+        item.run, item.migration, item.part = run, migration, part
+        item.add_marker(pytest.mark.pgmigrate)
+        if item.config.pluginmanager.hasplugin("xdist"):
+            # One worker for one history, else each worker would start servers and run all predecessors.
+            item.add_marker(pytest.mark.xdist_group(f"pgmigrate-{run.history.folder}"))
+        return item
+
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """History order: by version, then part."""
+        index = self.migration.index if self.migration else len(self.run.history.migrations)
+        return (self.run.history.folder, index, list(Part).index(self.part))
+
+    def runtest(self) -> None:
+        """Judge the part; the first item of a migration examines it."""
+        verdict = self._verdict()
+        if verdict.outcome == "skipped":
+            pytest.skip(verdict.reason)
+        errors = tuple(f for f in verdict.findings if f.severity is Severity.ERROR)
+        if errors:
+            raise FindingsError(errors)
+
+    def _verdict(self) -> Verdict:
+        run = self.config.stash[RUN]
+        if self.migration is None:
+            return run.file_result(self.run, self.file)
+        return run.result(self.run, self.migration, self.part, Progress(self.config))
+
+    @property
+    def file(self) -> str:
+        """The file as findings name it."""
+        entry = next((f for f in self.run.history.files if f.path == str(self.path)), None)
+        return entry.file if entry else str(self.path)
+
+    def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
+        """Findings and our own errors as text; anything else is a fault of ours and keeps its traceback."""
+        if isinstance(excinfo.value, FindingsError):
+            return FindingsText(excinfo.value.findings)  # type: ignore[return-value]
+        if isinstance(excinfo.value, PgmigrateError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """File and name; there is no line, a part is about the whole migration."""
+        return self.path, None, f"{self.path.name}::{self.name}"
+
+
+# -- the plugin -------------------------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """A line that says what takes long, in a terminal only, and is gone when it is over."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        self._reporter = reporter if reporter is not None and reporter.isatty and config.option.verbose == 0 else None
+
+    def __call__(self, text: str) -> None:
+        """Show what is being done now."""
+        if self._reporter is not None:
+            self._reporter.rewrite(f"pgmigrate: {text} …", erase=True, cyan=True)
+            self._reporter.currentfspath = None
+
+    def done(self) -> None:
+        """Take the line away."""
+        if self._reporter is not None:
+            self._reporter.rewrite("", erase=True)
+
+
+class Collecting:
+    """The hooks that are only needed under --pgmigrate."""
+
+    def __init__(self, config: pytest.Config, run: Run, targets: list[Any]) -> None:
+        self.config = config
+        self.run = run
+        self.targets = targets
+        self.worker = hasattr(config, "workerinput")
+        self.controls = not self.worker and bool(getattr(config.option, "dist", "no") != "no" and config.option.tx)
+        self.documents: list[_document.Document] = []
+        self._files = {
+            entry.path: history_run
+            for history_run in run.histories
+            for entry in history_run.history.files
+            if entry.role != "down" and entry.judged
+        }
+
+    def pytest_report_header(self) -> list[str]:
+        """Which engine, which PostgreSQL, why the others were passed over; which histories."""
+        lines = []
+        for history_run in self.run.histories:
+            history = history_run.history
+            lines.append(f"pgmigrate: {history.folder}: {len(history.migrations)} migrations ({history.format})")
+        if not self.run.histories:
+            lines.append("pgmigrate: no folder of migrations found; name one with --pgmigrate-path")
+            return lines
+        try:
+            choice = self.run.choose_engine()
+        except EngineError as error:
+            return [*lines, f"pgmigrate: {str(error).splitlines()[0]}"]
+        lines.append(f"pgmigrate: engine {choice.engine.name}: {choice.availability.reason}")
+        lines += [f"pgmigrate: passed over {name}: {reason}" for name, reason in choice.passed_over]
+        return lines
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> MigrationFile | None:
+        """A file of a history that is judged."""
+        history_run = self._files.get(str(file_path))
+        return MigrationFile.make(parent, file_path, history_run) if history_run is not None else None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """History order among our own items; every other item stays where it is."""
+        places = [number for number, item in enumerate(items) if isinstance(item, PartItem)]
+        ours = sorted((items[n] for n in places), key=lambda item: item.order)  # type: ignore[attr-defined]
+        for number, item in zip(places, ours, strict=True):
+            items[number] = item
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """What is still selected is examined; its predecessors are only applied."""
+        for item in session.items:
+            if isinstance(item, PartItem) and item.migration is not None:
+                self.run.select(item.run, item.migration)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Start the servers before the first item of ours, so that the progress line stands alone."""
+        needed = any(isinstance(i, PartItem) and i.part is not Part.HISTORY and i.migration for i in session.items)
+        if needed and not self.worker and not self.controls and not self.config.option.collectonly:
+            progress = Progress(self.config)
+            try:
+                self.run.start(progress)
+            except EngineError:
+                pass  # the first item says so
+            finally:
+                progress.done()
+        return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the reports and stop the servers; an xdist worker sends its document home instead."""
+        try:
+            if self.worker:
+                self.config.workeroutput["pgmigrate"] = self.run.document()  # type: ignore[attr-defined]
+            else:
+                self._write(self.documents)
+        finally:
+            self.run.close()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take in what an xdist worker found."""
+        document = getattr(node, "workeroutput", {}).get("pgmigrate")
+        if document:
+            self.documents.append(document)
+
+    def _write(self, documents: list[_document.Document]) -> None:
+        from pytest_pgmigrate.writing import write
+
+        self.document = _document.merge(documents) if documents else self.run.document()
+        if not self.config.option.collectonly:
+            self.problems = [problem for target in self.targets if (problem := write(target, self.document))]
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Warnings, what was not judged, and the findings by family."""
+        document = getattr(self, "document", None)
+        if document is None or (not document["history"] and not document["findings"]):
+            return
+        tw = terminalreporter._tw
+        terminalreporter.section("PostgreSQL migrations")
+        for entry in terminal.shown(document, verbose=self.config.option.verbose > 0):
+            write_finding(tw, entry)
+            tw.line("")
+        for line in terminal.not_judged_lines(document["not_judged"]):
+            tw.line(f"not judged: {line}", yellow=True)
+        for target in self.targets:
+            if target.file:
+                tw.line(f"report: {target.file}")
+            else:
+                tw.line(target.report.render(document).rstrip("\n"))
+        for problem in getattr(self, "problems", ()):
+            tw.line(problem, red=True)
+        for line in self.run.kept:
+            tw.line(f"kept: {line}")
+        tw.line(f"{len(document['history'])} migrations judged: {terminal.summary_line(document)}")
+
+    def pytest_unconfigure(self) -> None:
+        """Whatever ended the run, nothing of ours stays running."""
+        self.run.close()

@@ -1,0 +1,109 @@
+"""One database of ours with its connections: the migration session, the control connection, the state reader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from pytest_pgmigrate.errors import ExecutionError
+from pytest_pgmigrate.execution.ledger import SCHEMA, Ledger
+from pytest_pgmigrate.execution.probes import make_probes
+from pytest_pgmigrate.execution.runner import Runner
+from pytest_pgmigrate.execution.states import StateReader
+from pytest_pgmigrate.model.migration import Direction
+
+if TYPE_CHECKING:
+    from pytest_pgmigrate.model.cluster import Cluster
+    from pytest_pgmigrate.model.evidence import Step
+    from pytest_pgmigrate.model.migration import Migration
+    from pytest_pgmigrate.model.state import State
+    from pytest_pgmigrate.options import Settings
+
+OUR_SCHEMAS = (SCHEMA,)
+
+
+class Database:
+    """A database made by the cluster. Connections open when first needed; ``release`` closes them all."""
+
+    def __init__(self, cluster: Cluster, name: str, settings: Settings, *, fresh: bool) -> None:
+        self.cluster = cluster
+        self.name = name
+        self._options = (
+            f"-c lock_timeout={round(settings.lock_timeout * 1000)}"
+            f" -c statement_timeout={round(settings.statement_timeout * 1000)}"
+        )
+        self._create_ledger = fresh
+        self._session: psycopg.Connection[Any] | None = None
+        self._control: psycopg.Connection[Any] | None = None
+        self._reader: StateReader | None = None
+        self._ledger: Ledger | None = None
+        self._runner: Runner | None = None
+
+    @property
+    def control(self) -> psycopg.Connection[Any]:
+        """Second connection, in autocommit; holds the runner's advisory lock."""
+        if self._control is None or self._control.closed:
+            self._control = self.cluster.connect(self.name)
+            self._ledger = Ledger(self._control)
+            self._ledger.open(self.name, create=self._create_ledger)
+            self._create_ledger = False
+        return self._control
+
+    @property
+    def session(self) -> psycopg.Connection[Any]:
+        """The migration's own connection, with lock_timeout and statement_timeout set for it."""
+        if self._session is None or self._session.closed:
+            self._session = self.cluster.connect(self.name, options=self._options)
+            # Notices are the user's; nothing of ours waits for them.
+            self._session.prepare_threshold = None
+        return self._session
+
+    @property
+    def reader(self) -> StateReader:
+        """Reads states of this database."""
+        if self._reader is None:
+            self._reader = StateReader(self.cluster, self.name, exclude_schemas=OUR_SCHEMAS)
+        return self._reader
+
+    def state(self) -> State:
+        """The state now."""
+        return self.reader.read()
+
+    def run(self, name: str, migration: Migration, direction: Direction, *, watched: bool) -> Step:
+        """Run one direction of a migration, write it into the ledger, and hand the next script a clean session."""
+        script = migration.up if direction is Direction.UP else migration.down
+        if script is None:
+            raise ExecutionError(f"{migration.key} has no {direction.value}")
+        control, session = self.control, self.session
+        if self._runner is None or self._runner.session is not session or self._runner.control is not control:
+            self._runner = Runner(session, control, make_probes())
+        step = self._runner.run(name, direction, script, watched=watched)
+        self._clean_session(dirty=bool(step.leaks) or step.error is not None)
+        if self._ledger is not None:
+            self._ledger.record(migration, step)
+        return step
+
+    def _clean_session(self, *, dirty: bool) -> None:
+        """Whatever a script left in its session must not reach the next one."""
+        session = self._session
+        if session is None:
+            return
+        if not dirty and not session.closed:
+            try:
+                # https://www.postgresql.org/docs/current/sql-discard.html
+                session.execute("DISCARD ALL")
+                return
+            except psycopg.Error:
+                pass
+        session.close()
+        self._session = None
+
+    def release(self) -> None:
+        """Close every connection, so that the database can be cloned or dropped."""
+        if self._reader is not None:
+            self._reader.close()
+        for connection in (self._session, self._control):
+            if connection is not None:
+                connection.close()
+        self._session = self._control = self._reader = self._ledger = self._runner = None

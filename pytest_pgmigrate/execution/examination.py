@@ -1,0 +1,298 @@
+"""The examination of one history, migration by migration: lane A in the work database, lane B in its clone.
+
+Every migration is examined from its true state: whatever a faulty step left behind, the work database is made anew
+before the next step, so that one fault never shows up twice.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pytest_pgmigrate.errors import ReplicaTimeout
+from pytest_pgmigrate.execution import dependence, later, server_wide, volatile
+from pytest_pgmigrate.execution.database import OUR_SCHEMAS
+from pytest_pgmigrate.execution.states import compare, locate
+from pytest_pgmigrate.execution.workspace import Workspace
+from pytest_pgmigrate.model.evidence import LaterRows, MigrationEvidence, ReplicaEvidence, Step
+from pytest_pgmigrate.model.migration import Direction
+from pytest_pgmigrate.model.state import Difference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_pgmigrate.execution.database import Database
+    from pytest_pgmigrate.model.cluster import Cluster, Seeder, SeedReport
+    from pytest_pgmigrate.model.migration import Migration
+    from pytest_pgmigrate.model.state import State
+    from pytest_pgmigrate.options import Settings
+
+REPLICA_TIMEOUT = 30.0
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What lane A has seen so far."""
+
+    before: State
+    after: State | None = None
+    up: Step | None = None
+    changed: Difference = field(default_factory=Difference)
+    down: Step | None = None
+    again: Step | None = None
+    rerun: Step | None = None
+
+
+class Examination:
+    """Walks one history on one cluster. Ask for migrations in history order; ``close`` when done.
+
+    ``seeder`` None turns seeding and lane B off.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: Settings,
+        seeder: Seeder | None,
+        progress: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.cluster = cluster
+        self.settings = settings
+        self.seeder = seeder
+        self.progress = progress
+        self.space = Workspace(cluster, settings)
+        self.shared = server_wide.ServerWide(cluster)
+        self.broken = dependence.Broken()
+        self.seed_seconds = 0.0
+        self._reports: dict[str, SeedReport] = {}
+        self._new_columns: list[tuple[str, str]] = []
+
+    def close(self) -> None:
+        """Drop the databases of this history and put back what all databases share."""
+        self.space.close()
+        self.shared.close()
+
+    # -- one migration ----------------------------------------------------------------------------------------------
+
+    def apply(self, migration: Migration) -> MigrationEvidence:
+        """Apply a migration that is not judged, exactly as the tool would."""
+        refused = self._refuse(migration)
+        if refused is not None:
+            return refused
+        step = self.space.work.run("up", migration, Direction.UP, watched=False)
+        if step.error is None:
+            self.space.applied.append(migration)
+            return MigrationEvidence(migration, "applied", up=step)
+        self.space.rebuild()
+        return self._failure(migration, step)
+
+    def examine(self, migration: Migration) -> MigrationEvidence:
+        """Take one migration up, down, up and up again, and its later rows through lane B."""
+        clock = time.perf_counter()
+        refused = self._refuse(migration)
+        if refused is not None:
+            return refused
+        self._seed()
+        lane = _Lane(self._before())
+        self.shared.begin(migration)
+        evidence = self._lane_a(migration, lane)
+        if evidence is None:
+            evidence = self._finish(migration, lane)
+        return replace(
+            evidence, seeded=self.unfilled(), engine=self.cluster.engine, seconds=time.perf_counter() - clock
+        )
+
+    def _refuse(self, migration: Migration) -> MigrationEvidence | None:
+        """Evidence for a migration that is not run at all."""
+        if not migration.sendable:
+            self.broken.add(migration)
+            return MigrationEvidence(migration, "failed", "no tool could send this file as it is")
+        needs = self.shared.refuses(migration)
+        if needs:
+            self.broken.add(migration)
+            return MigrationEvidence(migration, "not-judged", needs)
+        return None
+
+    def _failure(self, migration: Migration, step: Step) -> MigrationEvidence:
+        """The up failed: for want of what a failed migration would have made, or by its own fault."""
+        needs = self.broken.cause(step.error)
+        self.broken.add(migration)
+        if needs:
+            return MigrationEvidence(migration, "skipped", needs, up=step)
+        return MigrationEvidence(
+            migration,
+            "failed",
+            up=step,
+            missing_extension=dependence.missing_extension(step.error, self.cluster.extensions()),
+        )
+
+    def unfilled(self) -> tuple[SeedReport, ...]:
+        """Tables that got fewer rows than asked for."""
+        return tuple(report for report in self._reports.values() if report.status in ("partial", "empty"))
+
+    def _seed(self) -> None:
+        """Rows for new tables, values for new columns: what the release before this migration has written by now."""
+        if self.seeder is None:
+            return
+        clock = time.perf_counter()
+        control = self.space.work.control
+        reports = list(self.seeder.fill(control, exclude_schemas=OUR_SCHEMAS))
+        if self._new_columns:
+            self.seeder.fill_columns(control, exclude_schemas=OUR_SCHEMAS, columns=self._new_columns)
+            self._new_columns = []
+        self._reports.update((report.table, report) for report in reports)
+        self.seed_seconds += time.perf_counter() - clock
+
+    def _before(self) -> State:
+        before = self.space.work.state()
+        if self.seeder is not None:
+            self.space.take_base()
+        return before
+
+    # -- lane A -----------------------------------------------------------------------------------------------------
+
+    def _lane_a(self, migration: Migration, lane: _Lane) -> MigrationEvidence | None:
+        """Up, down, up again, up once more. Returns evidence only when the first up failed."""
+        work = self.space.work
+        lane.up = work.run("up", migration, Direction.UP, watched=True)
+        lane.after = work.state()
+        lane.changed = compare(lane.before, lane.after)
+        if lane.up.error is not None:
+            left = lane.changed
+            if left:
+                left = self._located(left, lane.before, lane.after)
+                self._restore()
+            self.shared.restore()
+            return self._failure(migration, replace(lane.up, difference=left))
+        notes = volatile.remember(work, lane.up, lane.changed, lane.after)
+        if self._down(migration, lane, notes):
+            self._again(migration, lane, notes)
+        self._rerun(migration, lane)
+        return None
+
+    def _down(self, migration: Migration, lane: _Lane, notes: volatile.Notes) -> bool:
+        """Run the down and compare; returns whether an up may follow (the database is at n-1)."""
+        if migration.down is None or not migration.down.sendable or migration.down.blank:
+            return False
+        work = self.space.work
+        lane.down = work.run("down", migration, Direction.DOWN, watched=True)
+        now = work.state()
+        difference = compare(lane.before, now)
+        if not difference and lane.down.error is None:
+            return True
+        clocks = volatile.clock_columns(work, lane.down, difference)
+        lane.down = replace(lane.down, difference=self._located(difference, lane.before, now), explained=clocks)
+        if lane.down.error is not None or not self._again_on_leftovers(migration, lane, notes):
+            self._to_after(migration)
+        return False
+
+    def _again_on_leftovers(self, migration: Migration, lane: _Lane, notes: volatile.Notes) -> bool:
+        """A second up over what the down left; True when it gives what the first up gave.
+
+        What it makes of the leftovers otherwise belongs to the down's fault and is reported with it.
+        """
+        work = self.space.work
+        lane.again = work.run("up again", migration, Direction.UP, watched=False)
+        if lane.again.error is None and lane.after is not None:
+            difference, explained = volatile.explain(work, notes, lane.again, compare(lane.after, work.state()))
+            if not difference:
+                lane.again = replace(lane.again, explained=explained)
+                return True
+        lane.again = replace(lane.again, name="up on leftovers")
+        return False
+
+    def _again(self, migration: Migration, lane: _Lane, notes: volatile.Notes) -> None:
+        work = self.space.work
+        lane.again = work.run("up again", migration, Direction.UP, watched=False)
+        now = work.state()
+        assert lane.after is not None
+        difference = compare(lane.after, now)
+        if not difference:
+            if lane.again.error is not None:
+                self._to_after(migration)
+            return
+        difference, explained = volatile.explain(work, notes, lane.again, difference)
+        lane.again = replace(lane.again, difference=difference, explained=explained)
+        if difference or lane.again.error is not None:
+            self._to_after(migration)
+
+    def _rerun(self, migration: Migration, lane: _Lane) -> None:
+        work = self.space.work
+        before = work.reader.last or work.state()
+        lane.rerun = work.run("up without a down", migration, Direction.UP, watched=False)
+        difference = compare(before, work.state())
+        if difference:
+            clocks = volatile.clock_columns(work, lane.rerun, difference)
+            lane.rerun = replace(lane.rerun, difference=difference, explained=clocks)
+            self._to_after(migration)
+
+    def _restore(self) -> Database:
+        """The work database at n-1 again; with rows it is the clone, without them the earlier ups run again."""
+        return self.space.rebuild()
+
+    def _to_after(self, migration: Migration) -> None:
+        """The work database as the first up left it."""
+        self.shared.restore()
+        work = self._restore()
+        work.run("up", migration, Direction.UP, watched=False)
+
+    def _located(self, difference: Difference, old: State, new: State) -> Difference:
+        """Fill in the differing rows, as far as a base still holds the old ones."""
+        if not difference.tables or self.space.base is None:
+            return difference
+        before = self.cluster.connect(self.space.base)
+        try:
+            tables = tuple(locate(before, self.space.work.control, change, old, new) for change in difference.tables)
+        finally:
+            before.close()
+        return replace(difference, tables=tables)
+
+    # -- after lane A -----------------------------------------------------------------------------------------------
+
+    def _finish(self, migration: Migration, lane: _Lane) -> MigrationEvidence:
+        replica = self._replica()
+        later_rows = self._lane_b(migration, lane)
+        self.shared.commit()
+        self.space.drop_base()
+        self.space.applied.append(migration)
+        self._new_columns += [
+            (change.key.relation, change.key.name.rsplit(".", 1)[-1])
+            for change in lane.changed.objects
+            if change.change == "extra" and change.key.kind == "column"
+        ]
+        return MigrationEvidence(
+            migration,
+            "examined",
+            up=lane.up,
+            changed=lane.changed,
+            down=lane.down,
+            again=lane.again,
+            rerun=lane.rerun,
+            later=later_rows,
+            replica=replica,
+        )
+
+    def _replica(self) -> ReplicaEvidence:
+        if self.cluster.replica is None:
+            return ReplicaEvidence(reason="no replica was given")
+        try:
+            seconds = self.cluster.wait_for_replica(timeout=REPLICA_TIMEOUT)
+        except ReplicaTimeout as error:
+            return ReplicaEvidence(ran=True, seconds=REPLICA_TIMEOUT, reason=str(error))
+        return ReplicaEvidence(True, True, seconds, self.space.work.reader.compare_replica())
+
+    def _lane_b(self, migration: Migration, lane: _Lane) -> LaterRows:
+        if self.seeder is None or self.settings.later_rows == 0:
+            return LaterRows(reason="writing rows after the up is turned off")
+        if lane.down is None:
+            return LaterRows(reason="there is no down to take later rows through")
+        if lane.down.error is not None:
+            return LaterRows(reason="the down fails already without later rows")
+        self.shared.park()
+        database = self.space.lend_base()
+        try:
+            return later.examine(database, migration, self.seeder, self.settings.later_rows)
+        finally:
+            self.space.spend(database)
+            self.shared.unpark()

@@ -1,0 +1,72 @@
+"""Our ledger: version, filename, checksum, applied_at, execution_time_ms, success of every script we ran.
+
+It lives in a schema of its own, so that a ``schema_migrations`` table of the user stays an ordinary table, and is
+written from the control connection, so that nothing a migration does to its session reaches it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_pgmigrate.errors import ExecutionError
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from pytest_pgmigrate.model.evidence import Step
+    from pytest_pgmigrate.model.migration import Migration
+
+SCHEMA = "pgmigrate"
+
+_CREATE = f"""
+CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+CREATE TABLE IF NOT EXISTS {SCHEMA}.schema_migrations (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    version text NOT NULL,
+    filename text NOT NULL,
+    direction text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL,
+    execution_time_ms double precision NOT NULL,
+    success boolean NOT NULL
+)
+"""
+
+# One key for all runs: two runners of ours in one database is a fault wherever they come from.
+_LOCK = "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('pytest-pgmigrate runner', 0))"
+
+
+class Ledger:
+    """The ledger of one database, and the advisory lock that keeps a second runner out of it."""
+
+    def __init__(self, control: psycopg.Connection[Any]) -> None:
+        self._control = control
+
+    def open(self, database: str, *, create: bool) -> None:
+        """Take the runner's lock and make the table. Raises ExecutionError when another runner holds the lock."""
+        held = self._control.execute(_LOCK).fetchall()[0][0]
+        if not held:
+            raise ExecutionError(
+                f"another runner holds the advisory lock in database {database}: two runners would spoil each other's "
+                "evidence. Wait for it to end, or give each run its own server."
+            )
+        if create:
+            self._control.execute(_CREATE)
+
+    def record(self, migration: Migration, step: Step) -> None:
+        """Write down one script that ran."""
+        script = migration.up if step.direction.value == "up" or migration.down is None else migration.down
+        self._control.execute(
+            f"INSERT INTO {SCHEMA}.schema_migrations"
+            " (version, filename, direction, checksum, applied_at, execution_time_ms, success)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            (
+                migration.version,
+                script.file.rsplit("/", 1)[-1],
+                step.direction.value,
+                script.checksum,
+                step.started_at,
+                round(step.seconds * 1000, 3),
+                step.error is None,
+            ),
+        )

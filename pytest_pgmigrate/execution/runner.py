@@ -1,0 +1,141 @@
+"""Runs one script the way the user's own tool would: exactly, or watched statement by statement under the same rule."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from psycopg.pq import TransactionStatus
+
+from pytest_pgmigrate.execution.send import Answer, send, server_error
+from pytest_pgmigrate.model.evidence import ServerError, StatementRun, Step
+from pytest_pgmigrate.model.migration import Chunk, Direction, Script, Statement, TransactionRule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+
+    from pytest_pgmigrate.execution.probes._base import Probe
+
+# These behave differently in an implicit transaction and between BEGIN and COMMIT, so such a chunk is sent as it is.
+_IMPLICIT_ONLY = ("TXN SAVEPOINT", "TXN RELEASE", "TXN ROLLBACK_TO", "declare_cursor_stmt")
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one pass has collected so far."""
+
+    runs: list[StatementRun] = field(default_factory=list)
+    error: ServerError | None = None
+
+
+class Runner:
+    """Sends scripts over one migration session. ``probes`` watch every step."""
+
+    def __init__(
+        self, session: psycopg.Connection[Any], control: psycopg.Connection[Any], probes: Sequence[Probe] = ()
+    ) -> None:
+        self.session = session
+        self.control = control
+        self.probes = probes
+
+    def run(self, name: str, direction: Direction, script: Script, *, watched: bool) -> Step:
+        """Run a script and return what was seen; the state it left is compared by the caller.
+
+        With ``watched`` the statements are sent one by one inside the transaction rule of the user's tool, otherwise
+        the chunks go exactly as the tool sends them.
+        """
+        for probe in self.probes:
+            probe.begin(self.session, self.control)
+        started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        clock = time.perf_counter()
+        done = _Pass()
+        for chunk in script.chunks:
+            if done.error is None and not self.session.closed:
+                self._chunk(chunk, done, watched)
+        seconds = time.perf_counter() - clock
+        seen = {probe.name: probe.end() for probe in self.probes}
+        return Step(name, direction, True, done.error, seconds, started, tuple(done.runs), seen=seen)
+
+    def _chunk(self, chunk: Chunk, done: _Pass, watched: bool) -> None:
+        if chunk.rule is TransactionRule.NONE:
+            self._each(chunk, chunk.statements, done)
+        elif not watched or not _separable(chunk):
+            self._whole(chunk, done)
+        elif chunk.rule is TransactionRule.IMPLICIT and len(chunk.statements) == 1:
+            self._each(chunk, chunk.statements, done)
+        else:
+            self._block(chunk, done)
+
+    def _whole(self, chunk: Chunk, done: _Pass) -> None:
+        explicit = chunk.rule is TransactionRule.EXPLICIT
+        if explicit:
+            send(self.session, "BEGIN")
+        answer = send(self.session, chunk.text)
+        if answer.failed:
+            done.error = server_error(answer, chunk)
+        if explicit and not self.session.closed:
+            self._end(chunk, done)
+
+    def _each(self, chunk: Chunk, statements: Sequence[Statement], done: _Pass) -> None:
+        for statement in statements:
+            if not self._one(chunk, statement, done):
+                return
+
+    def _one(self, chunk: Chunk, statement: Statement, done: _Pass) -> bool:
+        clock = time.perf_counter()
+        answer = send(self.session, statement.text)
+        seconds = time.perf_counter() - clock
+        if answer.failed:
+            done.error = server_error(answer, chunk, statement)
+            return False
+        done.runs.append(StatementRun(statement, seconds, answer.tags[-1] if answer.tags else ""))
+        for probe in self.probes:
+            probe.after_statement(statement)
+        return True
+
+    def _block(self, chunk: Chunk, done: _Pass) -> None:
+        """Several statements of one simple query, sent one by one with the same transaction boundaries.
+
+        In an implicit transaction a BEGIN of the file makes a regular block of it, earlier statements included, and
+        what follows a COMMIT starts the next implicit transaction.
+        """
+        own = False  # inside the file's own BEGIN … COMMIT
+        for statement in chunk.statements:
+            if statement.kind in ("TXN BEGIN", "TXN START") and not own:
+                own = True
+                idle = self.session.info.transaction_status is TransactionStatus.IDLE
+                if idle and not self._one(chunk, statement, done):
+                    return
+                continue
+            if self.session.info.transaction_status is TransactionStatus.IDLE:
+                send(self.session, "BEGIN")
+            if not self._one(chunk, statement, done):
+                # A simple query that fails inside the file's own BEGIN leaves that transaction open and failed, an
+                # implicit transaction ends with the error.
+                if not own:
+                    send(self.session, "ROLLBACK")
+                return
+            if statement.kind in ("TXN COMMIT", "TXN ROLLBACK"):
+                own = False
+        if not own:
+            self._end(chunk, done)
+
+    def _end(self, chunk: Chunk, done: _Pass) -> None:
+        if self.session.info.transaction_status is TransactionStatus.IDLE:
+            return
+        answer: Answer = send(self.session, "ROLLBACK" if done.error else "COMMIT")
+        if answer.failed and done.error is None:
+            # Deferred constraints and triggers fail here.
+            last = chunk.statements[-1] if chunk.statements else None
+            done.error = server_error(answer, chunk, last)
+
+
+def _separable(chunk: Chunk) -> bool:
+    """Whether sending the statements one by one gives what sending them together gives."""
+    if chunk.rule is TransactionRule.EXPLICIT:
+        return True
+    return not any(statement.kind in _IMPLICIT_ONLY for statement in chunk.statements)

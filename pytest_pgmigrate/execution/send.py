@@ -1,0 +1,100 @@
+"""Sending SQL exactly as a migration tool does, and mapping what comes back to a place in the user's file.
+
+Results are read on libpq's level: ``execute()`` of a driver hides which of several statements failed.
+Simple query protocol: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import generators
+from psycopg.pq import DiagnosticField, ExecStatus
+
+from pytest_pgmigrate.model.evidence import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg.pq.abc import PGresult
+
+    from pytest_pgmigrate.model.migration import Chunk, Statement
+
+_COPY = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one simple query brought back: command tags in order, and the error that ended it."""
+
+    tags: tuple[str, ...]
+    error: PGresult | None = None
+    lost: str = ""
+    """Non-empty when the connection or the COPY protocol broke, in words."""
+
+    @property
+    def failed(self) -> bool:
+        """An error or a broken connection."""
+        return self.error is not None or bool(self.lost)
+
+
+def send(connection: psycopg.Connection[Any], text: str) -> Answer:
+    """Send ``text`` as one simple query and read every result. Raises nothing for what the server says."""
+    try:
+        # A NUL byte would silently end the query text on its way through libpq.
+        if "\0" in text:
+            return Answer((), None, "the text holds a NUL character")
+        connection.pgconn.send_query(text.encode("utf-8"))
+        results: Sequence[PGresult] = connection.wait(generators.execute(connection.pgconn))
+    except psycopg.Error as error:
+        return Answer((), None, str(error).strip() or type(error).__name__)
+    except UnicodeEncodeError as error:
+        return Answer((), None, f"the text cannot be sent as UTF-8: {error.reason}")
+    tags = []
+    for result in results:
+        if result.status == ExecStatus.FATAL_ERROR:
+            return Answer(tuple(tags), result)
+        if result.status in _COPY:
+            # Nobody will send or read the data: a COPY … FROM stdin needs psql.
+            connection.close()
+            return Answer(
+                tuple(tags), None, "COPY from or to the client is not possible here; only psql sends its data"
+            )
+        tag = (result.command_status or b"").decode("utf-8", "replace")
+        if tag:
+            tags.append(tag)
+    return Answer(tuple(tags))
+
+
+def _field(result: PGresult, field: DiagnosticField) -> str:
+    return (result.error_field(field) or b"").decode("utf-8", "replace")
+
+
+def server_error(answer: Answer, chunk: Chunk, sent: Statement | None = None) -> ServerError:
+    """The failure of ``answer`` with its place. ``sent`` is the statement when it was sent alone, None for the chunk."""
+    offset = sent.start if sent is not None else 0
+    if answer.error is None:
+        place = sent.place if sent else chunk.place(0)
+        return ServerError("", answer.lost, place, statement=sent)
+    position = _field(answer.error, DiagnosticField.STATEMENT_POSITION)
+    statement = sent
+    if position:
+        index = int(position) - 1 + offset
+        place = chunk.place(index)
+        statement = sent or next((s for s in chunk.statements if s.start <= index <= s.end), None)
+    else:
+        # No position: every finished statement left a command tag, so the next one is to blame.
+        if statement is None and len(answer.tags) < len(chunk.statements):
+            statement = chunk.statements[len(answer.tags)]
+        place = statement.place if statement else chunk.place(0)
+    return ServerError(
+        sqlstate=_field(answer.error, DiagnosticField.SQLSTATE),
+        message=_field(answer.error, DiagnosticField.MESSAGE_PRIMARY),
+        place=place,
+        detail=_field(answer.error, DiagnosticField.MESSAGE_DETAIL),
+        hint=_field(answer.error, DiagnosticField.MESSAGE_HINT),
+        context=_field(answer.error, DiagnosticField.CONTEXT),
+        statement=statement,
+    )

@@ -1,0 +1,191 @@
+"""Follows the rows of the mirrored catalogs by place and inserting transaction, and names the units that changed.
+
+A row version is never changed in place (but for statistics): an update writes another version elsewhere, with the
+updating transaction's ``xmin`` (https://www.postgresql.org/docs/current/ddl-system-columns.html). So the places that
+are alive in a written block, and the rows there that a recent transaction wrote, tell all that happened to the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_pgmigrate.execution.states.catalogs import MIRRORED, Mirrored, Reference, Unit, unit_of
+
+if TYPE_CHECKING:
+    import psycopg
+
+Wanted = Mapping[str, frozenset[int] | None]
+"""Blocks to look at by catalog; None for all of them."""
+
+_BLOCKS_AT_MOST = 200
+
+
+class LostTrack(Exception):
+    """The rows found do not follow from those known; everything must be read again."""
+
+
+class Mirror:
+    """What is known of the rows: per catalog their places, each with its unit and own OID."""
+
+    def __init__(self, class_oids: Mapping[str, int]) -> None:
+        self._class_oids = class_oids
+        self._rows: dict[str, dict[str, tuple[Unit, int]]] = {}
+        self._blocks: dict[str, dict[str, set[str]]] = {}
+        self.owners: dict[Reference, Unit] = {}
+
+    def units(self) -> set[Unit]:
+        """Every unit that some row belongs to."""
+        found = {unit for rows in self._rows.values() for unit, _ in rows.values()}
+        return self._resolve(found)
+
+    def fill(self, connection: psycopg.Connection[Any]) -> None:
+        """Read all rows."""
+        everything: dict[str, frozenset[int] | None] = {catalog.name: None for catalog in MIRRORED}
+        self._rows = {catalog.name: {} for catalog in MIRRORED}
+        self._blocks = {catalog.name: {} for catalog in MIRRORED}
+        self.owners = {}
+        for name, _, fresh in read_rows(connection, everything, None):
+            self._learn(name, fresh)
+
+    def update(self, connection: psycopg.Connection[Any], wanted: Wanted, xmin: str) -> set[Unit]:
+        """Look at the blocks again; returns the units with a changed row. ``xmin`` as known at the last look.
+
+        Raises LostTrack.
+        """
+        dirty: set[Unit] = set()
+        arrived: list[tuple[str, list[str]]] = []
+        for name, alive, fresh in read_rows(connection, wanted, xmin):
+            gone = self._known(name, wanted[name]) - alive
+            written = {row.split(" ", 1)[0] for row in fresh}
+            if not alive <= written | self._rows[name].keys():
+                raise LostTrack(name)
+            # A place can be used again: whatever stood where a recent row stands now is gone.
+            gone |= written & self._rows[name].keys()
+            dirty |= self._forget(name, gone)
+            arrived.append((name, fresh))
+        # Comments on what was just dropped cannot be resolved any more, and need not be.
+        for name, fresh in arrived:
+            dirty |= self._learn(name, fresh)
+        return self._resolve(dirty)
+
+    def matches(self, connection: psycopg.Connection[Any], wanted: Wanted, xmin: str) -> bool:
+        """Whether another server has the very same rows in these blocks (a physical replica must)."""
+        for name, alive, fresh in read_rows(connection, wanted, xmin):
+            rows = self._rows[name]
+            builtin = {place for place in alive if place not in rows}
+            if self._known(name, wanted[name]) != alive - builtin:
+                return False
+            for row in fresh:
+                place, unit, own = _parse(row)
+                if rows.get(place, (unit, own)) != (unit, own):
+                    return False
+        return True
+
+    def _known(self, name: str, blocks: frozenset[int] | None) -> set[str]:
+        if blocks is None:
+            return set(self._rows[name])
+        places = self._blocks[name]
+        return {place for block in blocks for place in places.get(str(block), ())}
+
+    def _forget(self, name: str, places: Iterable[str]) -> set[Unit]:
+        rows, blocks, oid = self._rows[name], self._blocks[name], self._class_oids[name]
+        dirty = set()
+        for place in places:
+            unit, own = rows.pop(place)
+            blocks[_block(place)].discard(place)
+            dirty.add(self._resolve_one(unit))
+            if own:
+                self.owners.pop((oid, own), None)
+        return dirty
+
+    def _learn(self, name: str, fresh: Iterable[str]) -> set[Unit]:
+        rows, blocks, oid = self._rows[name], self._blocks[name], self._class_oids[name]
+        dirty = set()
+        for row in fresh:
+            place, unit, own = _parse(row)
+            rows[place] = (unit, own)
+            blocks.setdefault(_block(place), set()).add(place)
+            dirty.add(unit)
+            if own:
+                self.owners[oid, own] = unit
+        return dirty
+
+    def _resolve(self, units: set[Unit]) -> set[Unit]:
+        return {self._resolve_one(unit) for unit in units}
+
+    def _resolve_one(self, unit: Unit) -> Unit:
+        kind, oid = unit
+        if kind.startswith("of "):
+            return self.owners.get((int(kind[3:]), oid), unit)
+        if kind == "column":
+            # Columns of an index hold nothing but statistics targets, which are shown with the index.
+            owner = self.owners.get((self._class_oids["pg_class"], oid))
+            return owner if owner is not None and owner[0] == "index" else unit
+        return unit
+
+
+def read_rows(
+    connection: psycopg.Connection[Any], wanted: Wanted, xmin: str | None
+) -> list[tuple[str, set[str], list[str]]]:
+    """Places alive and rows recently written of each wanted catalog: ``(catalog, places, rows)``."""
+    cursors = []
+    with connection.pipeline():
+        for catalog in MIRRORED:
+            if catalog.name not in wanted:
+                continue
+            blocks = wanted[catalog.name]
+            if xmin is None or blocks is None or len(blocks) > _BLOCKS_AT_MOST:
+                cursor = connection.execute(_ALL[catalog.name], {"xmin": xmin}, prepare=True)
+            else:
+                parameters = {"xmin": xmin, "blocks": list(blocks)}
+                cursor = connection.execute(_SOME[catalog.name], parameters, prepare=True)
+            cursors.append((catalog.name, cursor))
+    found = []
+    for name, cursor in cursors:
+        row = cursor.fetchone()
+        assert row is not None
+        alive, fresh = row
+        some = wanted[name]
+        places = set(alive.split(" ")) if alive else set()
+        if some is not None and len(some) > _BLOCKS_AT_MOST:
+            kept = {str(block) for block in some}
+            places = {place for place in places if _block(place) in kept}
+            rows = [r for r in fresh.split(";") if _block(r) in kept] if fresh else []
+        else:
+            rows = fresh.split(";") if fresh else []
+        found.append((name, places, rows))
+    return found
+
+
+def _query(catalog: Mirrored, source: str) -> str:
+    # age() of both, because transaction IDs wrap around; without xmin every row counts as recent.
+    recent = "age(c.xmin) <= coalesce(age(%(xmin)s::xid), 2147483647)"
+    return f"""
+        select string_agg(c.ctid::text, ' '),
+               string_agg(concat_ws(' ', c.ctid, {catalog.own}, {catalog.unit}), ';') filter (where {recent})
+        from {source}
+        where ({catalog.key} >= 16384 or age(c.xmin) <= age(%(xmin)s::xid)) and {catalog.where}
+    """
+
+
+def _some(catalog: Mirrored) -> str:
+    # LATERAL with OFFSET 0 keeps the comparison with ctid a TID range scan of one block.
+    source = f"""unnest(%(blocks)s::int8[]) b, lateral (
+        select c.*, c.ctid, c.xmin from {catalog.name} c
+        where c.ctid >= concat('(', b, ',0)')::tid and c.ctid < concat('(', b + 1, ',0)')::tid offset 0) c"""
+    return _query(catalog, source)
+
+
+_ALL = {catalog.name: _query(catalog, f"{catalog.name} c") for catalog in MIRRORED}
+_SOME = {catalog.name: _some(catalog) for catalog in MIRRORED}
+
+
+def _parse(row: str) -> tuple[str, Unit, int]:
+    place, own, unit = row.split(" ", 2)
+    return place, unit_of(unit), int(own)
+
+
+def _block(place: str) -> str:
+    return place[1 : place.index(",")]
+

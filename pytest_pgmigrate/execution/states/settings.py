@@ -1,0 +1,42 @@
+"""How a connection that reads states is set up: everything that changes how a value or a definition prints is pinned."""
+
+from __future__ import annotations
+
+PINNED: dict[str, str] = {
+    # Definitions come out with every name qualified (ruleutils.c leaves out only what search_path finds).
+    "search_path": "",
+    "quote_all_identifiers": "off",
+    # The text of a value must not depend on settings of the role, the database or the server.
+    "datestyle": "ISO,MDY",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "xmloption": "content",
+    "xmlbinary": "base64",
+    # Row security must raise, never hide rows.
+    "row_security": "off",
+}
+
+_SESSION: dict[str, str] = {
+    "client_encoding": "UTF8",
+    "default_transaction_read_only": "on",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    # The same few statements run hundreds of times with other parameters; planning them anew costs more than they do.
+    "plan_cache_mode": "force_generic_plan",
+    "lock_timeout": "10s",
+    "statement_timeout": "0",
+    "idle_session_timeout": "0",
+}
+
+
+def reader_options() -> str:
+    """The ``options`` of libpq for a connection that reads states (spaces and backslashes escaped)."""
+    settings = {**PINNED, **_SESSION}
+    return " ".join(f"-c {name}={_escape(value)}" for name, value in settings.items())
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")

@@ -1,0 +1,147 @@
+"""Tells clock values and generated keys from real differences when an up runs twice.
+
+Rows that an up inserts may carry other ids and other times the second time; everything else in them must be equal.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_pgmigrate.execution.database import Database
+    from pytest_pgmigrate.model.evidence import Step
+    from pytest_pgmigrate.model.state import Difference, State, TableChange
+
+_GENERATED = re.compile(
+    r"nextval\(|\bnow\(|current_(?:timestamp|date|time)|localtime|(?:clock|statement|transaction)_timestamp"
+    r"|random\(|uuid",
+    re.IGNORECASE,
+)
+_UUID_CALL = re.compile(r"gen_random_uuid|uuid_generate_v|uuidv[47]", re.IGNORECASE)
+
+_COLUMNS = """
+SELECT a.attname::text, pg_catalog.format_type(a.atttypid, NULL), a.attidentity::text <> '',
+       coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), ''),
+       ARRAY(SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_constraint k
+               JOIN pg_catalog.pg_class c ON c.oid = k.confrelid
+               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+              WHERE k.conrelid = a.attrelid AND k.contype = 'f' AND a.attnum = ANY (k.conkey))
+  FROM pg_catalog.pg_attribute a
+  LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+ WHERE a.attrelid = pg_catalog.to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attname
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reduced:
+    """A table's rows without what clocks and generators write, as one order-free sum."""
+
+    count: int
+    total: int
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What the first up wrote, kept for the comparison with the second."""
+
+    tables: Mapping[str, _Reduced] = field(default_factory=dict)
+    uuids: bool = False
+
+
+def remember(work: Database, step: Step, changed: Difference, after: State) -> Notes:
+    """Reduced sums of every table whose rows the up changed or made."""
+    made = {change.key.name for change in changed.objects if change.change == "extra"}
+    names = {change.table for change in changed.tables}
+    names |= {name for name, digest in after.tables.items() if name in made and digest.count}
+    if not names:
+        return Notes()
+    uuids = any(_UUID_CALL.search(run.statement.text) for run in step.statements)
+    return Notes({name: _reduce(work, name, step, names, uuids) for name in sorted(names)}, uuids)
+
+
+def explain(work: Database, notes: Notes, step: Step, difference: Difference) -> tuple[Difference, tuple[str, ...]]:
+    """The difference without what clocks and generators explain, and the columns they explain."""
+    explained: list[str] = []
+    left: list[TableChange] = []
+    for change in difference.tables:
+        first = notes.tables.get(change.table)
+        if first is not None:
+            second = _reduce(work, change.table, step, set(notes.tables), notes.uuids)
+            if (first.count, first.total) == (second.count, second.total):
+                explained += [f"{change.table}.{column}" for column in (change.columns or second.left_out)]
+                continue
+        left.append(change)
+    return replace(difference, tables=tuple(left)), tuple(explained)
+
+
+def clock_columns(work: Database, step: Step, difference: Difference) -> tuple[str, ...]:
+    """Columns (``schema.table.column``) that differ only because the step wrote the time into them."""
+    found: list[str] = []
+    for change in difference.tables:
+        if not change.columns or change.old_count != change.new_count:
+            continue
+        types = {row[0]: row[1] for row in _columns(work, change.table)}
+        clocks = [c for c in change.columns if types.get(c, "").startswith("timestamp")]
+        if len(clocks) == len(change.columns) and all(_now_in(work, change.table, c, step) for c in clocks):
+            found += [f"{change.table}.{column}" for column in clocks]
+    return tuple(found)
+
+
+def _columns(work: Database, table: str) -> list[tuple[Any, ...]]:
+    return work.control.execute(_COLUMNS, (_quoted(table),)).fetchall()
+
+
+def _identifier(table: str) -> sql.Identifier:
+    schema, _, name = table.partition(".")
+    return sql.Identifier(schema, name)
+
+
+def _quoted(table: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in table.split(".", 1))
+
+
+def _window(step: Step) -> sql.Composable:
+    # Two seconds either way: the client's clock and the server's need not agree to the millisecond.
+    return sql.SQL("BETWEEN {}::timestamptz - interval '2 s' AND pg_catalog.clock_timestamp() + interval '2 s'").format(
+        sql.Literal(step.started_at)
+    )
+
+
+def _now_in(work: Database, table: str, column: str, step: Step) -> bool:
+    query = sql.SQL("SELECT count(*) FROM {} WHERE {}::timestamptz {}").format(
+        _identifier(table), sql.Identifier(column), _window(step)
+    )
+    return bool(work.control.execute(query).fetchall()[0][0])
+
+
+def _reduce(work: Database, table: str, step: Step, changed: set[str], uuids: bool) -> _Reduced:
+    left_out: list[str] = []
+    cells: list[sql.Composable] = []
+    for name, kind, identity, default, references in _columns(work, table):
+        generated = identity or bool(_GENERATED.search(default)) or (uuids and kind == "uuid")
+        if generated or changed & set(references):
+            left_out.append(name)
+            continue
+        column = sql.Identifier(name)
+        if kind.startswith("timestamp") or kind == "date":
+            cells.append(
+                sql.SQL("CASE WHEN {0}::timestamptz {1} THEN '<clock>' ELSE coalesce({0}::text, E'\\x01') END").format(
+                    column, _window(step)
+                )
+            )
+        else:
+            cells.append(sql.SQL("coalesce({}::text, E'\\x01')").format(column))
+    row = sql.SQL(" || E'\\x02' || ").join(cells) if cells else sql.SQL("''")
+    query = sql.SQL("SELECT count(*), coalesce(sum(pg_catalog.hashtextextended({}, 0)), 0) FROM ONLY {}").format(
+        row, _identifier(table)
+    )
+    count, total = work.control.execute(query).fetchall()[0]
+    return _Reduced(int(count), int(total), tuple(left_out))

@@ -1,0 +1,83 @@
+"""The work database of a history and the base it can be rebuilt from.
+
+The base is the database at version n-1. With fake rows it is a clone taken before each examination, because the rows
+exist nowhere else; without rows it is had by running the earlier ups again, which costs nothing until it is needed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_pgmigrate.errors import ExecutionError
+from pytest_pgmigrate.execution.database import Database
+from pytest_pgmigrate.model.migration import Direction
+
+if TYPE_CHECKING:
+    from pytest_pgmigrate.model.cluster import Cluster
+    from pytest_pgmigrate.model.migration import Migration
+    from pytest_pgmigrate.options import Settings
+
+
+class Workspace:
+    """Owns the databases of one history's run."""
+
+    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+        self.cluster = cluster
+        self.settings = settings
+        self.applied: list[Migration] = []
+        self.base: str | None = None
+        self.work = self._open(cluster.create_database("work"), fresh=True)
+
+    def _open(self, name: str, *, fresh: bool) -> Database:
+        return Database(self.cluster, name, self.settings, fresh=fresh)
+
+    def take_base(self) -> None:
+        """Clone the work database; the clone is the state before the migration about to be examined."""
+        self.drop_base()
+        self.work.release()
+        self.base = self.cluster.create_database("base", template=self.work.name)
+
+    def drop_base(self) -> None:
+        """Forget the base."""
+        if self.base is not None:
+            self.cluster.drop_database(self.base)
+            self.base = None
+
+    def lend_base(self) -> Database:
+        """The base as a database to spend: lane B runs in it. There is no way back to n-1 but replay after this."""
+        if self.base is None:
+            raise ExecutionError("no base was taken")
+        name, self.base = self.base, None
+        return self._open(name, fresh=False)
+
+    def spend(self, database: Database) -> None:
+        """Drop a database obtained from ``lend_base`` or ``clone_base``."""
+        database.release()
+        self.cluster.drop_database(database.name)
+
+    def rebuild(self) -> Database:
+        """Make the work database anew at version n-1 and return it."""
+        self.work.release()
+        old = self.work.name
+        if self.base is not None:
+            self.work = self._open(self.cluster.create_database("work", template=self.base), fresh=False)
+        else:
+            self.work = self._open(self.cluster.create_database("work"), fresh=True)
+            self._replay()
+        self.cluster.drop_database(old)
+        return self.work
+
+    def _replay(self) -> None:
+        for migration in self.applied:
+            step = self.work.run("replay", migration, Direction.UP, watched=False)
+            if step.error is not None:
+                raise ExecutionError(
+                    f"{migration.up.file} was applied before and fails now that the history is built again: "
+                    f"{step.error.message}. Its result depends on something outside the database."
+                )
+
+    def close(self) -> None:
+        """Drop everything."""
+        self.work.release()
+        self.cluster.drop_database(self.work.name)
+        self.drop_base()

@@ -1,0 +1,143 @@
+"""What room 4 hands over: evidence, what was seen of one migration's examination. Plain data, nothing judged yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pytest_pgmigrate.model.cluster import SeedReport
+from pytest_pgmigrate.model.migration import Direction, Migration, Place, Statement
+from pytest_pgmigrate.model.state import Difference
+
+
+@dataclass(frozen=True, slots=True)
+class ServerError:
+    """What the server (or the client library) said when a script failed."""
+
+    sqlstate: str
+    message: str
+    place: Place
+    detail: str = ""
+    hint: str = ""
+    context: str = ""
+    statement: Statement | None = None
+    """The statement that failed, where it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRun:
+    """One statement of a watched script: how long it took (seconds, information only) and its command tag."""
+
+    statement: Statement
+    seconds: float
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLeak:
+    """Something a script left behind in its session: ``name`` is the setting or the thing, ``found`` its value."""
+
+    name: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pass of one script: up, down, up again, rerun.
+
+    ``difference`` compares the state that the step left with the state it should have left (for a first up: what the
+    up changed is in ``MigrationEvidence.changed`` instead, and ``difference`` is what a failed up left behind).
+    ``explained`` names the differences recognised as clock values and generated keys.
+    """
+
+    name: str
+    direction: Direction
+    ran: bool = False
+    error: ServerError | None = None
+    seconds: float = 0.0
+    started_at: str = ""
+    statements: tuple[StatementRun, ...] = ()
+    difference: Difference = field(default_factory=Difference)
+    explained: tuple[str, ...] = ()
+    seen: Mapping[str, object] = field(default_factory=dict)
+    """What each probe reports, by the probe's name."""
+
+    @property
+    def leaks(self) -> tuple[SessionLeak, ...]:
+        """What the ``session`` probe found left behind."""
+        found = self.seen.get("session", ())
+        return found if isinstance(found, tuple) else ()
+
+    @property
+    def succeeded(self) -> bool:
+        """Ran to its end without an error."""
+        return self.ran and self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class LostRows:
+    """Rows of one table that a down did not keep. ``kind`` is ``before`` (existed before the up) or ``later``."""
+
+    table: str
+    kind: str
+    expected: int
+    missing: int
+    changed: int
+    columns: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LaterRows:
+    """Lane B: what became of rows while the up and the down ran around an application's writes."""
+
+    ran: bool = False
+    written: int = 0
+    up: Step | None = None
+    down: Step | None = None
+    lost: tuple[LostRows, ...] = ()
+    reason: str = ""
+    """Why the lane did not run or could not be judged, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaEvidence:
+    """The replica after the migration: whether it caught up (seconds waited) and equals the primary."""
+
+    ran: bool = False
+    caught_up: bool = False
+    seconds: float = 0.0
+    difference: Difference = field(default_factory=Difference)
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationEvidence:
+    """Everything seen of one migration.
+
+    ``status``: ``examined``; ``failed`` (the up failed, or cannot be sent); ``skipped`` (needs an object of a failed
+    migration, see ``reason``); ``applied`` (not selected: applied only).
+    """
+
+    migration: Migration
+    status: str
+    reason: str = ""
+    up: Step | None = None
+    changed: Difference = field(default_factory=Difference)
+    down: Step | None = None
+    again: Step | None = None
+    rerun: Step | None = None
+    later: LaterRows = field(default_factory=LaterRows)
+    replica: ReplicaEvidence = field(default_factory=ReplicaEvidence)
+    seeded: tuple[SeedReport, ...] = ()
+    missing_extension: str = ""
+    """Name of an extension that the engine's PostgreSQL does not have, though the up creates it."""
+
+    engine: str = ""
+    seconds: float = 0.0
+
+    @property
+    def down_faulty(self) -> bool:
+        """The down failed or left something other than before."""
+        return self.down is not None and self.down.ran and (self.down.error is not None or bool(self.down.difference))

@@ -1,0 +1,68 @@
+"""pytest's door: flags, ini keys and the marker. Everything else is imported only under ``--pgmigrate``.
+
+https://docs.pytest.org/en/stable/how-to/writing_plugins.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_pgmigrate import options
+
+if TYPE_CHECKING:
+    from pytest_pgmigrate.options import Option
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The flags and ini keys of the options table."""
+    group = parser.getgroup("pgmigrate", "PostgreSQL migration safety")
+    group.addoption(
+        "--pgmigrate",
+        action="store_true",
+        default=False,
+        help="Run the PostgreSQL migrations up, down and up again on a real primary and replica",
+    )
+    for option in options.OPTIONS:
+        _add(parser, group, option)
+
+
+def _add(parser: pytest.Parser, group: pytest.OptionGroup, option: Option) -> None:
+    if option.kind == "flag":
+        group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=option.help)
+    else:
+        shown = "" if option.default in (None, ()) else f" (default: {option.default})"
+        action = "append" if option.kind == "list" else "store"
+        text = option.help.replace("%", "%%") + shown
+        group.addoption(option.flag, dest=option.dest, action=action, default=None, metavar=option.metavar, help=text)
+    if option.ini:
+        kind = {"flag": "bool", "list": "args"}.get(option.kind, "string")
+        # Without a value given the key must read as "not given": False is a value for a flag.
+        parser.addini(option.key, option.help, type=kind, default=None)  # type: ignore[arg-type]
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """The hooks that a conftest.py may implement."""
+    from pytest_pgmigrate import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; under ``--pgmigrate`` the rest of the plugin."""
+    config.addinivalue_line("markers", "pgmigrate: one part of one migration's examination (pytest-pgmigrate)")
+    if config.getoption("pgmigrate"):
+        from pytest_pgmigrate import collection
+
+        collection.register(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Answer ``--pgmigrate-explain`` and ``--pgmigrate-list`` and stop; they work without ``--pgmigrate`` too."""
+    if config.getoption("pgmigrate_explain") is None and not config.getoption("pgmigrate_list"):
+        return None
+    from pytest_pgmigrate import collection
+
+    return collection.answer(config)

@@ -1,0 +1,285 @@
+"""The recipe: discover → provision → seed → run and watch → judge → report. The one module that knows all six rooms."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_pgmigrate import registry
+from pytest_pgmigrate.checks import _judge as judge
+from pytest_pgmigrate.errors import EngineError, PgmigrateError
+from pytest_pgmigrate.model.cluster import Want
+from pytest_pgmigrate.model.finding import Finding, NotJudged, Part, Severity
+from pytest_pgmigrate.model.migration import History, Migration
+from pytest_pgmigrate.reports._document import Document, build, history_entry
+
+if TYPE_CHECKING:
+    from pytest_pgmigrate.engines.auto import Choice
+    from pytest_pgmigrate.execution.examination import Examination
+    from pytest_pgmigrate.model.cluster import Cluster, Engine, Seeder
+    from pytest_pgmigrate.model.evidence import MigrationEvidence
+    from pytest_pgmigrate.options import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What conftest.py files and other plugins add through hooks."""
+
+    checks: tuple[registry.Check, ...] = ()
+    formats: tuple[Any, ...] = ()
+    reports: tuple[Any, ...] = ()
+    engine: Engine | None = None
+    seeder: Seeder | None = None
+
+
+@dataclass(slots=True)
+class HistoryRun:
+    """One history on its way through the rooms."""
+
+    history: History
+    findings: tuple[Finding, ...]
+    wanted: set[str] = field(default_factory=set)
+    examination: Examination | None = None
+    position: int = 0
+    evidence: dict[str, MigrationEvidence] = field(default_factory=dict)
+    judged: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
+    verdicts: dict[tuple[str, Part], judge.Verdict] = field(default_factory=dict)
+
+
+class Run:
+    """One pytest run: finds the histories at once, starts servers when the first item needs them."""
+
+    def __init__(self, settings: Settings, root: Path, extras: Extras) -> None:
+        self.settings = settings
+        self.root = root
+        self.extras = extras
+        self.checks = registry.choose(registry.load_checks(extras.checks), settings)
+        self.all_checks = not settings.select and not settings.ignore
+        self.timings: dict[str, float] = {}
+        self.histories: list[HistoryRun] = []
+        self.choice: Choice | None = None
+        self._cluster: Cluster | None = None
+        self._broken = ""
+        self.kept: tuple[str, ...] = ()
+
+    # -- room 1: discover -------------------------------------------------------------------------------------------
+
+    def discover(self, folders: list[Path]) -> None:
+        """Read the histories of these folders, or of those found in the usual places when there are none.
+
+        Raises UsageError for a folder, ledger or git reference that cannot be used.
+        """
+        from pytest_pgmigrate.discovery import discover
+
+        with self._timed("discover"):
+            formats = registry.load_formats(self.extras.formats)
+            found = discover(self.root, folders, formats, since=self.settings.since, ledger=self.settings.ledger)
+        for history in found:
+            with self._timed("judge"):
+                findings = judge.judge_history(self.checks, history, self.settings)
+            self.histories.append(HistoryRun(history, findings))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that a selected check can fail or warn about, in order."""
+        alive = {c.part for c in self.checks if c.severity is not Severity.INFO or c.strict is not None}
+        return tuple(part for part in Part if part in alive)
+
+    # -- room 2: provision ------------------------------------------------------------------------------------------
+
+    def want(self) -> Want:
+        """What is asked of the engine."""
+        s = self.settings
+        return Want(
+            major=s.pg_version,
+            image=s.image,
+            dsn=s.dsn,
+            replica_dsn=s.replica_dsn,
+            containers=s.containers,
+            pull=s.engine == "docker",
+        )
+
+    def choose_engine(self) -> Choice:
+        """Which engine it will be, found without starting anything. Raises EngineError when there is none."""
+        if self.choice is None:
+            from pytest_pgmigrate.engines.auto import choose
+
+            engines = registry.load_engines()
+            name = self.settings.engine
+            if self.extras.engine is not None:
+                engines, name = {self.extras.engine.name: self.extras.engine}, self.extras.engine.name
+            self.choice = choose(self.want(), engines, name)
+        return self.choice
+
+    def start(self, progress: Callable[[str], None]) -> Cluster:
+        """The cluster, started on first use. Raises EngineError; a second call after a failure raises at once."""
+        if self._cluster is not None:
+            return self._cluster
+        if self._broken:
+            raise EngineError(self._broken)
+        with self._timed("provision"):
+            try:
+                choice = self.choose_engine()
+                progress(f"starting PostgreSQL with a replica ({choice.engine.name})")
+                choice.engine.sweep()
+                self._cluster = choice.engine.start(self.want(), progress)
+            except EngineError as error:
+                self._broken = str(error)
+                raise
+        return self._cluster
+
+    # -- rooms 3 to 5: seed, run and watch, judge -------------------------------------------------------------------
+
+    def select(self, run: HistoryRun, migration: Migration) -> None:
+        """This migration is judged in this run; the others are only applied."""
+        run.wanted.add(migration.key)
+
+    def result(
+        self, run: HistoryRun, migration: Migration, part: Part, progress: Callable[[str], None]
+    ) -> judge.Verdict:
+        """How a part came out; the first call for a migration examines it. Raises PgmigrateError when it cannot go on."""
+        if part is Part.HISTORY:
+            found = tuple(f for f in run.findings if f.migration == migration.key)
+            verdict = judge.verdict(part, None, found)
+        else:
+            self._advance(run, migration, progress)
+            verdict = judge.verdict(part, run.evidence[migration.key], run.judged[migration.key])
+        run.verdicts[migration.key, part] = verdict
+        return verdict
+
+    def file_result(self, run: HistoryRun, file: str) -> judge.Verdict:
+        """How the history part came out for a file that belongs to no migration."""
+        found = tuple(f for f in run.findings if f.place.file == file)
+        return judge.verdict(Part.HISTORY, None, found)
+
+    def _advance(self, run: HistoryRun, target: Migration, progress: Callable[[str], None]) -> None:
+        if target.key in run.judged:
+            return
+        if run.examination is None:
+            run.examination = self._open(progress)
+        migrations = run.history.migrations
+        while run.position <= target.index:
+            migration = migrations[run.position]
+            wanted = migration.key in run.wanted
+            progress(f"{'examining' if wanted else 'applying'} {migration.key}")
+            with self._timed("run"):
+                step = run.examination.examine if wanted else run.examination.apply
+                evidence = step(migration)
+            run.position += 1
+            run.evidence[migration.key] = evidence
+            with self._timed("judge"):
+                run.judged[migration.key] = judge.judge_migration(
+                    self.checks, evidence, self.settings, all_selected=self.all_checks
+                )
+        self.timings["seed"] = sum(r.examination.seed_seconds for r in self.histories if r.examination)
+
+    def _open(self, progress: Callable[[str], None]) -> Examination:
+        from pytest_pgmigrate.execution.examination import Examination
+
+        cluster = self.start(progress)
+        return Examination(cluster, self.settings, self._seeder())
+
+    def _seeder(self) -> Seeder | None:
+        if self.extras.seeder is not None:
+            return self.extras.seeder
+        if self.settings.rows == 0:
+            return None
+        from pytest_pgmigrate.seeding import FakeSeeder
+
+        return FakeSeeder(seed=self.settings.seed, rows=self.settings.rows)
+
+    # -- room 6: report ---------------------------------------------------------------------------------------------
+
+    def not_judged(self) -> tuple[NotJudged, ...]:
+        """Everything that could not be looked at."""
+        found: list[NotJudged] = []
+        for run in self.histories:
+            if run.history.record.source == "none":
+                reason = run.history.record.detail or "neither a ledger nor a git merge-base to compare with"
+                found.append(NotJudged(f"{run.history.folder}: edited and out-of-order migrations", reason))
+            for key in run.wanted:
+                if key in run.evidence:
+                    found += judge.not_judged(run.evidence[key])
+            if run.examination is not None:
+                found += [
+                    NotJudged(f"table {r.table}", f"{r.filled} of {r.asked} rows: {r.reason}")
+                    for r in run.examination.unfilled()
+                ]
+        if self._cluster is not None:
+            found += [NotJudged("server", note) for note in self._cluster.notes]
+        return tuple(found)
+
+    def document(self) -> Document:
+        """The run as the JSON report has it: what reports are made from, and what xdist workers send home."""
+        entries = [
+            history_entry(
+                run.history.folder,
+                m,
+                {p.value: v.outcome for (key, p), v in run.verdicts.items() if key == m.key},
+                run.evidence.get(m.key),
+            )
+            for run in self.histories
+            for m in run.history.migrations
+            if m.key in run.wanted
+        ]
+        return build(
+            engine=self._cluster.engine if self._cluster else "",
+            postgresql=".".join(map(str, self._cluster.version)) if self._cluster else "",
+            history=entries,
+            findings=self.findings(),
+            not_judged=self.not_judged(),
+            timings=self.timings,
+            seed=self.settings.seed,
+            rows=self.settings.rows,
+        )
+
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings about what was judged, in history order, silenced ones included."""
+        found: list[Finding] = []
+        for run in self.histories:
+            keys = {m.key for m in run.history.migrations}
+            about = {key for key, part in run.verdicts if part is Part.HISTORY}
+            found += [f for f in run.findings if f.migration in about or f.migration not in keys]
+            for migration in run.history.migrations:
+                found += run.judged.get(migration.key, ()) if migration.key in run.wanted else ()
+        return tuple(found)
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The cluster, if one was started."""
+        return self._cluster
+
+    def close(self) -> None:
+        """Drop the databases and stop the servers. Idempotent."""
+        with self._timed("close"):
+            for run in self.histories:
+                if run.examination is not None and not self.settings.keep:
+                    _quietly(run.examination.close)
+                run.examination = None
+            if self._cluster is not None and not self.settings.keep:
+                _quietly(self._cluster.close)
+            self._cluster = None
+
+    @contextmanager
+    def _timed(self, room: str) -> Iterator[None]:
+        clock = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[room] = self.timings.get(room, 0.0) + time.perf_counter() - clock
+
+
+def _quietly(close: Callable[[], None]) -> None:
+    """Closing must not turn a verdict into a traceback: whatever is left is swept by the next run."""
+    try:
+        close()
+    except (PgmigrateError, OSError):
+        return
+    except Exception as error:
+        # psycopg's errors without importing psycopg here: a server that died took its databases with it.
+        if type(error).__module__.split(".")[0] != "psycopg":
+            raise

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
 
     from pytest_pgmigrate.checks._judge import Verdict
-    from pytest_pgmigrate.model.migration import Migration
+    from pytest_pgmigrate.model.migration import History, Migration
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 
@@ -61,17 +61,15 @@ def _make_run(config: pytest.Config, settings: options.Settings) -> Run:
 
 def _folders(config: pytest.Config, settings: options.Settings) -> list[Path]:
     """Folders the user named: --pgmigrate-path, the ini key, and positional arguments that hold migrations."""
-    from pytest_pgmigrate.discovery import is_history
-
     named = [Path(os.path.expanduser(path)) for path in settings.path]
     base = config.invocation_params.dir if config.getoption("pgmigrate_path") else config.rootpath
     folders = [path if path.is_absolute() else base / path for path in named]
-    formats = registry.load_formats()
+    formats = registry.load_formats().values()
     if config.args_source is config.ArgsSource.ARGS:
         for arg in config.args:
             path = (config.invocation_params.dir / arg.split("::", 1)[0]).absolute()
             folder = path if path.is_dir() else path.parent
-            if (path.is_dir() or path.suffix == ".sql") and folder not in folders and is_history(folder, formats):
+            if (path.is_dir() or path.suffix == ".sql") and folder not in folders and any(f.detect(folder) for f in formats):
                 folders.append(folder)
     return folders
 
@@ -273,6 +271,12 @@ class Progress:
             self._reporter.rewrite("", erase=True)
 
 
+def _judged_files(history: History) -> Iterator[str]:
+    """Paths of the files that become nodes: ups that are judged, and stray files."""
+    yield from (m.up.path for m in history.migrations if m.judged)
+    yield from (e.path for e in history.files if e.role in ("orphan-down", "unknown") and e.judged)
+
+
 class Collecting:
     """The hooks that are only needed under --pgmigrate."""
 
@@ -283,12 +287,7 @@ class Collecting:
         self.worker = hasattr(config, "workerinput")
         self.controls = not self.worker and bool(getattr(config.option, "dist", "no") != "no" and config.option.tx)
         self.documents: list[_document.Document] = []
-        self._files = {
-            entry.path: history_run
-            for history_run in run.histories
-            for entry in history_run.history.files
-            if entry.role != "down" and entry.judged
-        }
+        self._files = {path: r for r in run.histories for path in _judged_files(r.history)}
 
     def pytest_report_header(self) -> list[str]:
         """Which engine, which PostgreSQL, why the others were passed over; which histories."""
@@ -343,6 +342,10 @@ class Collecting:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the reports and stop the servers; an xdist worker sends its document home instead."""
+        nothing_new = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.run.histories
+        if nothing_new and self.run.settings.since is not None and not session.testscollected:
+            # A push that touches no migration is nothing to fail for.
+            session.exitstatus = pytest.ExitCode.OK
         try:
             if self.worker:
                 self.config.workeroutput["pgmigrate"] = self.run.document()  # type: ignore[attr-defined]

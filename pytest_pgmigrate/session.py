@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,15 +73,32 @@ class Run:
 
         Raises UsageError for a folder, ledger or git reference that cannot be used.
         """
-        from pytest_pgmigrate.discovery import discover
-
         with self._timed("discover"):
-            formats = registry.load_formats(self.extras.formats)
-            found = discover(self.root, folders, formats, since=self.settings.since, ledger=self.settings.ledger)
+            found = [self._read(folder) for folder in folders or self._find()]
         for history in found:
             with self._timed("judge"):
                 findings = judge.judge_history(self.checks, history, self.settings)
             self.histories.append(HistoryRun(history, findings))
+
+    def _formats(self) -> list[Any]:
+        return list(registry.load_formats(self.extras.formats).values())
+
+    def _find(self) -> list[Path]:
+        from pytest_pgmigrate.discovery.folders import find_folders
+
+        return find_folders(self.root, self._formats())
+
+    def _read(self, folder: Path) -> History:
+        from pytest_pgmigrate.discovery.folders import judge_only, load_history
+        from pytest_pgmigrate.discovery.git import changed_since, record_from_merge_base
+        from pytest_pgmigrate.discovery.record import read_record
+
+        history = load_history(folder, self.root, self._formats())
+        if self.settings.since is not None:
+            history = judge_only(history, changed_since(folder, self.settings.since))
+        if self.settings.ledger is not None:
+            return replace(history, record=read_record(self.settings.ledger, history))
+        return replace(history, record=record_from_merge_base(history, self.root))
 
     @property
     def parts(self) -> tuple[Part, ...]:

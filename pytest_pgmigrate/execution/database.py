@@ -99,11 +99,18 @@ class Database:
         session.close()
         self._session = None
 
-    def release(self) -> None:
-        """Close every connection, so that the database can be cloned or dropped."""
+    def pause(self) -> None:
+        """Close every connection, so that the database can be cloned; what the reader knows is kept."""
         if self._reader is not None:
-            self._reader.close()
+            self._reader.pause()
         for connection in (self._session, self._control):
             if connection is not None:
                 connection.close()
-        self._session = self._control = self._reader = self._ledger = self._runner = None
+        self._session = self._control = self._ledger = self._runner = None
+
+    def release(self) -> None:
+        """Close everything for good; the database is about to be dropped."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        self.pause()

@@ -168,9 +168,9 @@ class ServerWide:
         now = self._read()
         for name in sorted(set(now) - set(wanted) - keep):
             self._run("DROP ROLE IF EXISTS {}", name)
+        for name in wanted.keys() - now.keys():
+            self._run("CREATE ROLE {}", name)
         for name, role in wanted.items():
-            if name not in now:
-                self._run("CREATE ROLE {}", name)
             if now.get(name) != role:
                 self._shape(name, role, now.get(name))
 

@@ -60,6 +60,8 @@ def remember(work: Database, step: Step, changed: Difference, after: State) -> N
     """Reduced sums of every table whose rows the up changed or made."""
     made = {change.key.name for change in changed.objects if change.change == "extra"}
     names = {change.table for change in changed.tables}
+    # A column added with DEFAULT now() changes every row without any row of before being different.
+    made |= {c.key.relation for c in changed.objects if c.change == "extra" and c.key.kind == "column"}
     names |= {name for name, digest in after.tables.items() if name in made and digest.count}
     if not names:
         return Notes()

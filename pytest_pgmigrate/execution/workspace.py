@@ -34,7 +34,7 @@ class Workspace:
     def take_base(self) -> None:
         """Clone the work database; the clone is the state before the migration about to be examined."""
         self.drop_base()
-        self.work.release()
+        self.work.pause()
         self.base = self.cluster.create_database("base", template=self.work.name)
 
     def drop_base(self) -> None:

@@ -1,0 +1,7 @@
+"""States of a database: read, compared, and the differing rows shown."""
+
+from pytest_pgmigrate.execution.states.compare import compare
+from pytest_pgmigrate.execution.states.reader import StateReader
+from pytest_pgmigrate.execution.states.roles import read_roles
+
+__all__ = ["StateReader", "compare", "read_roles"]

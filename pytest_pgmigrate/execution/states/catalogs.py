@@ -67,9 +67,7 @@ MIRRORED: tuple[Mirrored, ...] = (
         "c.oid",
     ),
     Mirrored("pg_index", "'index/' || c.indrelid", key="c.indexrelid"),
-    Mirrored(
-        "pg_trigger", "'trigger/' || c.tgrelid", "c.oid", where="not (c.tgisinternal and c.tgenabled = 'O')"
-    ),
+    Mirrored("pg_trigger", "'trigger/' || c.tgrelid", "c.oid", where="not (c.tgisinternal and c.tgenabled = 'O')"),
     Mirrored(
         "pg_rewrite",
         "case when c.rulename = '_RETURN' then 'relation/' else 'rule/' end || c.ev_class",
@@ -81,9 +79,7 @@ MIRRORED: tuple[Mirrored, ...] = (
     Mirrored("pg_partitioned_table", "'relation/' || c.partrelid", key="c.partrelid"),
     Mirrored("pg_foreign_table", "'relation/' || c.ftrelid", key="c.ftrelid"),
     Mirrored("pg_sequence", "'sequence/' || c.seqrelid", key="c.seqrelid"),
-    Mirrored(
-        "pg_proc", "case when c.oid < 16384 then 'group builtin/0' else 'function/' || c.oid end", "c.oid"
-    ),
+    Mirrored("pg_proc", "case when c.oid < 16384 then 'group builtin/0' else 'function/' || c.oid end", "c.oid"),
     Mirrored("pg_aggregate", "'function/' || c.aggfnoid::oid", key="c.aggfnoid::oid"),
     Mirrored(
         "pg_type",
@@ -98,7 +94,8 @@ MIRRORED: tuple[Mirrored, ...] = (
     Mirrored(
         "pg_description",
         "case when c.classoid = 1259 and c.objsubid <> 0 then 'column/' else 'of ' || c.classoid || '/' end || c.objoid",
-        key="c.objoid",
+        # The schema public has a comment from initdb on, and an OID of initdb's.
+        key="(case when c.classoid = 2615 then 16384 else c.objoid end)",
     ),
     Mirrored(
         # Who belongs to an extension, and which column owns a sequence; other edges say nothing of their own.

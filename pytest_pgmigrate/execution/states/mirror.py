@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_pgmigrate.execution.states.catalogs import MIRRORED, Mirrored, Reference, Unit, unit_of
+from pytest_pgmigrate.execution.states.catalogs import BUILTIN, MIRRORED, Mirrored, Reference, Unit, unit_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -73,13 +73,14 @@ class Mirror:
         """Whether another server has the very same rows in these blocks (a physical replica must)."""
         for name, alive, fresh in read_rows(connection, wanted, xmin):
             rows = self._rows[name]
-            builtin = {place for place in alive if place not in rows}
-            if self._known(name, wanted[name]) != alive - builtin:
+            parsed = [_parse(row) for row in fresh]
+            # Rows of built-in objects are listed only while they are recent.
+            builtin = {place for place, unit, _ in parsed if unit == BUILTIN}
+            known = {place for place in self._known(name, wanted[name]) if rows[place][0] != BUILTIN}
+            if known != alive - builtin:
                 return False
-            for row in fresh:
-                place, unit, own = _parse(row)
-                if rows.get(place, (unit, own)) != (unit, own):
-                    return False
+            if any(unit != BUILTIN and rows[place] != (unit, own) for place, unit, own in parsed):
+                return False
         return True
 
     def _known(self, name: str, blocks: frozenset[int] | None) -> set[str]:
@@ -188,4 +189,3 @@ def _parse(row: str) -> tuple[str, Unit, int]:
 
 def _block(place: str) -> str:
     return place[1 : place.index(",")]
-

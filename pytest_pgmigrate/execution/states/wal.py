@@ -115,18 +115,21 @@ class WalOracle:
             return Touched()
         if size < 0 or size > (_LIMIT if self._version >= 160000 else _LIMIT_15):
             return None
+        reader = self._blocks if self._version >= 160000 else self._records
         try:
-            if self._version >= 160000:
-                found = self._blocks(start, end, database)
-            else:
-                found = self._records(start, end, database)
-        except psycopg.OperationalError:
-            raise
+            found = reader(start, end, database)
         except psycopg.Error:
+            if self._connection.closed:
+                raise
             return None  # the segment was recycled, or the extension dropped
         files = {key[1]: blocks for key, blocks in found.items() if key[0] == database}
         shared = {key[1]: blocks for key, blocks in found.items() if key[0] == SHARED}
         return Touched(files, shared)
+
+    @property
+    def closed(self) -> bool:
+        """The connection was closed or lost."""
+        return self._connection.closed
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,0 +1,226 @@
+"""A primary and its replica as two processes on this machine: what the ``local`` and ``embedded`` engines share.
+
+Both data directories are copies of one template. A copy of a cleanly initialised directory plus ``standby.signal`` is a
+valid standby (https://www.postgresql.org/docs/current/warm-standby.html#STANDBY-SERVER-SETUP), so no base backup is
+taken, and both servers start at the same moment.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from pytest_pgmigrate.engines import reaper, settings
+from pytest_pgmigrate.engines.accounts import Account, server_account
+from pytest_pgmigrate.engines.base import OWN_SERVER, SqlCluster
+from pytest_pgmigrate.engines.names import new_token
+from pytest_pgmigrate.engines.pack import unpack
+from pytest_pgmigrate.engines.rundir import RunDirectory, sweep
+from pytest_pgmigrate.engines.template import reachable, sweep_partial, template_file
+from pytest_pgmigrate.engines.watchdog import Watchdog
+from pytest_pgmigrate.errors import EngineError
+from pytest_pgmigrate.model.cluster import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_pgmigrate.engines.binaries import Binaries
+    from pytest_pgmigrate.model.cluster import Want
+
+ROLES = ("primary", "replica")
+PATIENCE = 60.0
+"""Seconds to wait for a server to start; a busy machine is no error."""
+
+LOG_BYTES = 64_000
+
+
+class PortTaken(EngineError):
+    """Somebody took a port between our choosing it and the server's binding it."""
+
+
+class ServerPair(SqlCluster):
+    """Two ``postgres`` processes in one run directory."""
+
+    def __init__(self, engine: str, run: RunDirectory, token: str, ports: tuple[int, int], account: Account) -> None:
+        password = secrets.token_urlsafe(24)
+        nodes = [
+            Node(role, "127.0.0.1", port, "postgres", password, OWN_SERVER)
+            for role, port in zip(ROLES, ports, strict=True)
+        ]
+        super().__init__(engine, token, nodes[0], nodes[1])
+        self.capabilities = frozenset({"replica", "superuser", "logs", "pause_replay", "server_settings"})
+        self._run = run
+        self._account = account
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._watchdog: Watchdog | None = None
+
+    def parameters(self, node: Node, database: str) -> dict[str, str]:
+        """Through the socket: quicker than TCP, and no password has to be checked."""
+        return {**node.parameters(database), "host": str(self._run.path)}
+
+    def logs(self, role: str) -> str:
+        """The last 64 kB of a server's log."""
+        try:
+            with open(self._run.path / f"{role}.log", "rb") as file:
+                file.seek(max(os.fstat(file.fileno()).st_size - LOG_BYTES, 0))
+                return file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def _bring_up(self, binaries: Binaries, want: Want, progress: Callable[[str], None]) -> None:
+        self._watchdog = Watchdog(["-I", "-S", str(Path(reaper.__file__).absolute()), str(self._run.path)])
+        base = settings.as_file(settings.base_settings(binaries.version[0]))
+        template = template_file(binaries, self._account, self._run.path, base)
+        wanted = settings.checked(want.settings)
+        progress("starting a primary and its replica")
+        # The primary starts while the replica's directory is still being copied.
+        self._copy("primary", template, wanted)
+        self._launch("primary", binaries)
+        self._copy("replica", template, self._standby_settings(wanted))
+        self._launch("replica", binaries)
+        self._wait_until_ready("primary")
+        self._set_password()
+        self._wait_until_ready("replica")
+        self._read_version()
+        self._wait_until_streaming()
+        self.wait_for_replica(timeout=PATIENCE)
+
+    def _copy(self, role: str, template: Path, lines: dict[str, str]) -> None:
+        target = self._run.path / role
+        try:
+            unpack(template, target, self._account)
+            with open(target / "postgresql.conf", "a", encoding="utf-8") as file:
+                file.write(settings.as_file(lines))
+            if role == "replica":
+                signal_file = target / "standby.signal"
+                signal_file.touch(mode=0o600)
+                self._account.own(signal_file)
+        except (OSError, ValueError) as error:
+            raise EngineError(f"{template} could not be copied to {target}: {error}") from error
+
+    def _standby_settings(self, wanted: dict[str, str]) -> dict[str, str]:
+        source = f"host={self._run.path} port={self.primary.port} user=postgres sslmode=disable"
+        conninfo = f"{source} application_name=pgmigrate_replica"
+        return {**settings.for_standby(wanted), "primary_conninfo": conninfo}
+
+    def _launch(self, role: str, binaries: Binaries) -> None:
+        node = self.primary if role == "primary" else self.replica
+        assert node is not None
+        command: list[str | Path] = [binaries.bindir / "postgres", "-D", self._run.path / role, "-p", str(node.port)]
+        command += ["-k", self._run.path, "-c", "listen_addresses=127.0.0.1"]
+        with open(self._run.path / f"{role}.log", "ab") as log:
+            # A session of its own: Ctrl-C in the terminal must reach pytest, not the servers.
+            self._processes[role] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **self._account.process,
+            )
+
+    def _wait_until_ready(self, role: str) -> None:
+        """Wait for ``ready`` on line 8 of postmaster.pid: what ``pg_ctl -w`` waits for, only looked at more often."""
+        pid_file = self._run.path / role / "postmaster.pid"
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, IndexError):
+                if pid_file.read_bytes().split(b"\n")[7].strip() == b"ready":
+                    return
+            if self._processes[role].poll() is not None:
+                break
+            time.sleep(0.002)
+        log = self.logs(role)
+        if "could not bind" in log or "Is another postmaster already running on port" in log:
+            raise PortTaken(f"a port of the {role} was taken")
+        raise EngineError(f"the {role} did not start; its log ends with:\n{log[-2000:].strip()}")
+
+    def _set_password(self) -> None:
+        secret = sql.Literal(scram_secret(self.primary.password))
+        self._session.run(sql.SQL("ALTER ROLE postgres PASSWORD {}").format(secret))
+
+    def _wait_until_streaming(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not self._session.rows("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"):
+            if time.monotonic() > deadline or self._processes["replica"].poll() is not None:
+                raise EngineError(f"the replica does not stream; its log ends with:\n{self.logs('replica')[-2000:]}")
+            time.sleep(0.002)
+
+    def _stop(self) -> None:
+        for process in self._processes.values():
+            # Immediate shutdown: the data is thrown away. Unlike SIGKILL it frees shared memory.
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGQUIT)
+        for process in self._processes.values():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._run.remove()
+        if self._watchdog is not None:
+            self._watchdog.dismiss()
+
+
+def start_pair(engine: str, binaries: Binaries, want: Want, progress: Callable[[str], None]) -> ServerPair:
+    """Start a pair from these binaries; returns when a write on the primary was seen on the replica.
+
+    Raises EngineError with the end of the server's log.
+    """
+    account = server_account()
+    sweep_runs()
+    usable = reachable(binaries, account)
+    attempts = 5
+    while True:
+        attempts -= 1
+        token = new_token()
+        cluster = ServerPair(engine, RunDirectory(token, account), token, _free_ports(), account)
+        try:
+            cluster._bring_up(usable, want, progress)
+        except PortTaken as error:
+            cluster.close()
+            if not attempts:
+                raise EngineError(f"{error}, five times in a row") from error
+        except BaseException:
+            cluster.close()
+            raise
+        else:
+            return cluster
+
+
+def sweep_runs() -> int:
+    """Remove what dead runs of ours left on this machine; returns how many."""
+    sweep_partial()
+    return sweep(server_account())
+
+
+def scram_secret(password: str, iterations: int = 4096) -> str:
+    """A password as the server stores it, so that the password itself is in no log and no pg_stat_activity.
+
+    The format is that of pg_authid.rolpassword (https://www.postgresql.org/docs/current/catalog-pg-authid.html), the
+    arithmetic that of RFC 5803.
+    """
+    salt = secrets.token_bytes(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    parts = [base64.b64encode(part).decode() for part in (salt, stored, server)]
+    return f"SCRAM-SHA-256${iterations}:{parts[0]}${parts[1]}:{parts[2]}"
+
+
+def _free_ports() -> tuple[int, int]:
+    """Two ports that are free now; both are held until both are known, so they differ."""
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+        return int(first.getsockname()[1]), int(second.getsockname()[1])

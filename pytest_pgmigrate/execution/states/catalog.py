@@ -1,0 +1,294 @@
+"""The catalog of one database as objects with attributes, kept up to date by reading only what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_pgmigrate.execution.states.catalogs import (
+    EVERYTHING,
+    MIRRORED,
+    PG_CLASS,
+    PG_CONSTRAINT,
+    PG_POLICY,
+    PG_PROC,
+    PG_REWRITE,
+    PG_TYPE,
+    RELATION_PARTS,
+    Reference,
+    Unit,
+)
+from pytest_pgmigrate.execution.states.fetch import GROUP_UNITS, Fetched, Fetcher
+from pytest_pgmigrate.execution.states.groups import GROUPS
+from pytest_pgmigrate.execution.states.mirror import LostTrack, Mirror
+from pytest_pgmigrate.execution.states.model import Columns, Relation
+from pytest_pgmigrate.model.state import Attributes, ObjectKey
+
+if TYPE_CHECKING:
+    import psycopg
+
+_CLASSES = "select relname::text, oid::int8 from pg_class where relnamespace = 11 and relkind = 'r'"
+_DEPENDENTS = """
+    select distinct d.classid::int8, d.objid::int8
+    from unnest(%s::oid[], %s::oid[]) r(class, object)
+    join pg_depend d on d.refclassid = r.class and d.refobjid = r.object
+    where d.deptype <> 'e'
+"""
+_QUERY_HOLDERS = frozenset((PG_REWRITE, PG_PROC, PG_POLICY))
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """Catalogs that may have changed: blocks of the mirrored ones (None: any), names of the grouped ones."""
+
+    mirrored: Mapping[str, frozenset[int] | None]
+    grouped: Collection[str]
+
+    @classmethod
+    def anything(cls) -> Wrote:
+        """Nothing is known."""
+        return cls({catalog.name: None for catalog in MIRRORED}, [name for g in GROUPS for name in g.catalogs])
+
+
+class Catalog:
+    """Objects, relations and sequences of one database."""
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], exclude_schemas: Collection[str], exclude_tables: Collection[str]
+    ) -> None:
+        self._connection = connection
+        self.class_oids: dict[str, int] = dict(connection.execute(_CLASSES).fetchall())
+        self._fetcher = Fetcher(connection, exclude_schemas, exclude_tables)
+        self.mirror = Mirror(self.class_oids)
+        self._group_of_class = {
+            self.class_oids[name]: (f"group {group.name}", 0)
+            for group in GROUPS
+            for name in group.catalogs
+            if name in self.class_oids
+        }
+        self._units: dict[Unit, Fetched] = {}
+        self._objects: dict[ObjectKey, Attributes] = {}
+        self.relations: dict[int, Relation] = {}
+        self.columns: dict[int, Columns] = {}
+        self.keys: dict[int, tuple[str, ...]] = {}
+        self.sequences: dict[int, str] = {}
+        self.reread: set[int] = set()
+        """Tables whose stored rows may read differently since this was last cleared."""
+
+    @property
+    def objects(self) -> dict[ObjectKey, Attributes]:
+        """All objects; never changed in place."""
+        return self._objects
+
+    def read(self) -> None:
+        """Read everything."""
+        self.mirror.fill(self._connection)
+        self._units, self._objects = {}, {}
+        self.relations, self.columns, self.keys, self.sequences = {}, {}, {}, {}
+        units = {unit for unit in self.mirror.units() if not unit[0].startswith(("of ", "every"))}
+        self._take(units | GROUP_UNITS, self._fetcher.fetch(units | GROUP_UNITS, {}))
+        self.reread |= self.relations.keys()
+
+    def update(self, wrote: Wrote, xmin: str, *, everything: bool = False) -> None:
+        """Read what changed since ``xmin`` was the oldest running transaction."""
+        if everything or not self._units:
+            self.read()
+            return
+        try:
+            dirty = self.mirror.update(self._connection, wrote.mirrored, xmin)
+        except LostTrack:
+            self.read()
+            return
+        dirty = {self._group_of_class.get(int(u[0][3:]), u) if u[0].startswith("of ") else u for u in dirty}
+        dirty |= {unit for name, unit in self._grouped().items() if name in wrote.grouped}
+        if EVERYTHING in dirty:
+            self.read()
+            return
+        dirty = {unit for unit in dirty if not unit[0].startswith("of ")}
+        self._refresh(dirty)
+
+    def group_units(self, grouped: Collection[str]) -> set[Unit]:
+        """The groups that these catalogs belong to."""
+        return {unit for name, unit in self._grouped().items() if name in grouped}
+
+    def connect(self, connection: psycopg.Connection[Any]) -> None:
+        """Go on with another connection to the same database."""
+        self._connection = connection
+        self._fetcher.connection = connection
+
+    def same_groups(self, fetcher: Fetcher, units: set[Unit]) -> bool:
+        """Whether another server gives the same objects for these groups."""
+        found = fetcher.fetch(units, {})
+        return all(found[unit].objects == self._units[unit].objects for unit in units)
+
+    def _grouped(self) -> dict[str, Unit]:
+        return {name: (f"group {group.name}", 0) for group in GROUPS for name in group.catalogs}
+
+    def _refresh(self, dirty: set[Unit]) -> None:
+        done: set[Unit] = set()
+        while dirty:
+            before = {unit: self._units.get(unit) for unit in dirty}
+            old_relations = {oid: self.relations.get(oid) for kind, oid in dirty if kind == "relation"}
+            fetched = self._fetcher.fetch(dirty, self.relations)
+            renamed_group = any(
+                old is not None and unit in fetched and _renamed(old.names, fetched[unit].names)
+                for unit, old in before.items()
+            )
+            self._take(dirty, fetched)
+            if renamed_group:
+                # The name of a schema, collation or operator stands in definitions of any kind.
+                self.read()
+                return
+            done |= dirty
+            dirty = self._affected(before, old_relations, fetched) - done
+
+    def _take(self, asked: set[Unit], fetched: dict[Unit, Fetched]) -> None:
+        """Put units in place of what was there."""
+        objects = dict(self._objects)
+        known: dict[ObjectKey, Attributes] = {}
+        for unit in asked:
+            old = self._units.pop(unit, None)
+            if old is not None:
+                for key in old.objects:
+                    known[key] = objects.pop(key, {})
+            self._drop(unit)
+        for unit, new in fetched.items():
+            self._units[unit] = new
+            for key, attributes in new.objects.items():
+                # The same object when nothing differs: comparing two states then is comparing addresses.
+                same = known.get(key)
+                objects[key] = same if same == attributes and same is not None else attributes
+            self._keep(unit, new)
+        self._objects = objects
+
+    def _drop(self, unit: Unit) -> None:
+        kind, oid = unit
+        if kind == "relation":
+            self.relations.pop(oid, None)
+        elif kind == "column":
+            self.columns.pop(oid, None)
+        elif kind == "index":
+            self.keys.pop(oid, None)
+        elif kind == "sequence":
+            self.sequences.pop(oid, None)
+
+    def _keep(self, unit: Unit, new: Fetched) -> None:
+        oid = unit[1]
+        if new.relation is not None:
+            self.relations[oid] = new.relation
+        if new.columns is not None:
+            self.columns[oid] = new.columns
+        if new.key is not None:
+            self.keys[oid] = new.key
+        if new.sequence is not None:
+            self.sequences[oid] = new.sequence
+
+    def _affected(
+        self,
+        before: Mapping[Unit, Fetched | None],
+        old_relations: Mapping[int, Relation | None],
+        fetched: Mapping[Unit, Fetched],
+    ) -> set[Unit]:
+        """Units whose text speaks of something that has another name now."""
+        dirty: set[Unit] = set()
+        references: set[Reference] = set()
+        additions: set[Reference] = set()
+        for unit, old in before.items():
+            kind, oid = unit
+            if kind == "relation":
+                dirty |= self._moved(oid, old, fetched.get(unit), before.keys())
+            if old is None or unit not in fetched or old.signature == fetched[unit].signature:
+                continue
+            relation = self.relations.get(oid) or old_relations.get(oid)
+            if kind in ("relation", "column") and relation is not None:
+                added = kind == "column" and set(old.signature) <= set(fetched[unit].signature)
+                if added and relation.kind != "c":
+                    additions.add((PG_CLASS, oid))
+                else:
+                    references.update(relation.references())
+                    dirty |= self._parts_of(oid)
+            elif kind == "sequence":
+                references.add((PG_CLASS, oid))
+            elif kind == "function":
+                references.add((PG_PROC, oid))
+            elif kind == "type":
+                references.add((PG_TYPE, oid))
+            elif kind == "constraint":
+                gone = set(old.signature) - set(fetched[unit].signature)
+                references.update((PG_CONSTRAINT, int(text.split(":", 1)[0])) for text in gone)
+        return dirty | self._dependents(references, additions)
+
+    def _moved(self, oid: int, old: Fetched | None, new: Fetched | None, asked: Collection[Unit]) -> set[Unit]:
+        """Parts of a relation that was renamed, or came out of or went into an excluded schema."""
+        if old is None:
+            # Of a relation that was created, the columns are new too, and all parts are asked for already.
+            fresh = ("column", oid) in asked
+            return set() if fresh or new is None else {(part, oid) for part in RELATION_PARTS}
+        if new is not None and old.signature == new.signature:
+            return set()
+        return self._parts_of(oid)
+
+    def _parts_of(self, oid: int) -> set[Unit]:
+        return {(part, oid) for part in RELATION_PARTS if (part, oid) in self._units}
+
+    def _dependents(self, references: set[Reference], additions: set[Reference]) -> set[Unit]:
+        """Units of objects that depend on these, by pg_depend; through types, as far as it goes.
+
+        A column that was only added changes nothing but the text of queries (views, rules, SQL functions, policies).
+        """
+        dirty: set[Unit] = set()
+        seen = references | additions
+        pending = set(seen)
+        only_queries = set(additions)
+        while pending:
+            if pending <= only_queries and not self._has_queries():
+                break
+            following: set[Reference] = set()
+            narrow = pending <= only_queries
+            for reference in self._depending(pending):
+                if narrow and reference[0] not in _QUERY_HOLDERS:
+                    continue
+                dirty |= self._units_of(reference, following)
+            pending = following - seen
+            seen |= following
+        return dirty
+
+    def _depending(self, references: set[Reference]) -> list[Reference]:
+        ordered = sorted(references)
+        parameters = ([c for c, _ in ordered], [o for _, o in ordered])
+        return self._connection.execute(_DEPENDENTS, parameters, prepare=True).fetchall()
+
+    def _has_queries(self) -> bool:
+        return any(kind in ("function", "rule", "policy") for kind, _ in self._units) or any(
+            relation.kind in ("v", "m") for relation in self.relations.values()
+        )
+
+    def _units_of(self, reference: Reference, following: set[Reference]) -> set[Unit]:
+        """The units that show a dependent object; ``following`` gets what to follow from there."""
+        catalog = reference[0]
+        group = self._group_of_class.get(catalog)
+        if group is not None:
+            return {group}
+        unit = self.mirror.owners.get(reference)
+        if catalog == PG_TYPE:
+            following.add(reference)
+        if unit is None:
+            return set()
+        kind, owner = unit
+        if kind == "relation":
+            relation = self.relations.get(owner)
+            if catalog == PG_CLASS:
+                # A table, view or composite type built with the type: its rows read differently.
+                self.reread.add(owner)
+                if relation is not None and relation.kind == "c":
+                    following.update(relation.references())
+            return {unit, ("column", owner)}
+        if kind in ("constraint", "index"):
+            # A constraint's index depends on the constraint alone.
+            return {("constraint", owner), ("index", owner)}
+        return {unit}
+
+
+def _renamed(old: Mapping[Reference, str], new: Mapping[Reference, str]) -> bool:
+    return any(reference in new and new[reference] != name for reference, name in old.items())

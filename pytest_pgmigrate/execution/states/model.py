@@ -1,0 +1,43 @@
+"""What the reader keeps of relations beyond what is compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_pgmigrate.execution.states.catalogs import PG_CLASS, PG_TYPE, Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation as the reader knows it; ``file`` and ``toast`` are relfilenodes."""
+
+    oid: int
+    name: str
+    schema: str
+    bare: str
+    kind: str
+    file: int
+    toast: int
+    row_type: int
+    array_type: int
+    unlogged: bool
+    populated: bool
+
+    @property
+    def holds_rows(self) -> bool:
+        """An ordinary table, a partition without partitions of its own, or a materialized view."""
+        return self.kind in ("r", "m")
+
+    def references(self) -> tuple[Reference, ...]:
+        """How pg_depend names it: the relation, its row type and the array of that."""
+        return ((PG_CLASS, self.oid), (PG_TYPE, self.row_type), (PG_TYPE, self.array_type))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Columns of a relation: names in order; ``vector`` is what decides how stored rows read."""
+
+    names: tuple[str, ...]
+    vector: str
+    named: bool
+    """Some column's text is the name of a catalog object (``regclass``), which any DDL may change."""

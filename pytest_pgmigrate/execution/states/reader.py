@@ -1,0 +1,267 @@
+"""Reads the state of one database again and again, each time looking only at what may have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from pytest_pgmigrate.errors import ExecutionError
+from pytest_pgmigrate.execution.states import oracles
+from pytest_pgmigrate.execution.states.catalog import Catalog, Wrote
+from pytest_pgmigrate.execution.states.catalogs import MIRRORED
+from pytest_pgmigrate.execution.states.groups import GROUPS
+from pytest_pgmigrate.execution.states.replica import Pending, ReplicaCheck
+from pytest_pgmigrate.execution.states.roles import read_roles_with_oids
+from pytest_pgmigrate.execution.states.sequences import read_sequences
+from pytest_pgmigrate.execution.states.settings import reader_options
+from pytest_pgmigrate.execution.states.tables import Tables
+from pytest_pgmigrate.execution.states.wal import Position, Touched
+from pytest_pgmigrate.model.state import Attributes, Difference, SequenceValue, State
+
+if TYPE_CHECKING:
+    from pytest_pgmigrate.execution.states.wal import WalOracle
+    from pytest_pgmigrate.model.cluster import Cluster
+
+_FILES = """
+    select c.relname::text, pg_relation_filenode(c.oid)::int8, c.relisshared
+    from pg_class c where c.relnamespace in (11, 99) and c.relkind in ('r', 't') and c.oid < 16384
+"""
+_DATABASE = "select oid::int8 from pg_database where datname = current_database()"
+_SNAPSHOT = "select pg_snapshot_xmin(pg_current_snapshot())::text"
+_ROLE_CATALOGS = frozenset(
+    ("pg_authid", "pg_auth_members", "pg_db_role_setting", "pg_shdescription", "pg_parameter_acl")
+)
+_MIRRORED = frozenset(catalog.name for catalog in MIRRORED)
+_GROUPED = frozenset(name for group in GROUPS for name in group.catalogs)
+
+
+class StateReader:
+    """Bound to one database of a cluster, with a connection of its own that only reads.
+
+    ``exclude_schemas`` and ``exclude_tables`` (bare or ``schema.table``) are as if they were not there. Errors:
+    ``ExecutionError`` when the connection is lost or a lock held by someone else keeps a definition from being read.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        database: str,
+        *,
+        exclude_schemas: Collection[str] = (),
+        exclude_tables: Collection[str] = (),
+        use_wal: bool = True,
+    ) -> None:
+        self._cluster = cluster
+        self._database = database
+        self._exclude_schemas = tuple(exclude_schemas)
+        self._exclude_tables = tuple(exclude_tables)
+        self._use_wal = use_wal
+        self._connection: psycopg.Connection[Any] | None = None
+        self._oracle: WalOracle | None = None
+        self._acquired = False
+        self._replica: ReplicaCheck | None = None
+        self._pending: Pending
+        self._forget()
+
+    @property
+    def last(self) -> State | None:
+        """The state as last read, without reading again."""
+        return self._last
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """The reader's connection (read only, in autocommit)."""
+        if self._connection is None:
+            self._connect()
+        assert self._connection is not None
+        return self._connection
+
+    def read(self) -> State:
+        """The state now. Raises ExecutionError."""
+        with self._guard():
+            return self._read()
+
+    def compare_replica(self) -> Difference:
+        """Whether the replica, caught up, holds what was last read here. Raises ExecutionError."""
+        if self._last is None:
+            self.read()
+        assert self._last is not None
+        assert self._catalog is not None
+        with self._guard():
+            if self._replica is None:
+                self._replica = ReplicaCheck(
+                    self._cluster, self._database, self._exclude_schemas, self._exclude_tables, reader_options()
+                )
+            difference = self._replica.compare(self._last, self._catalog, self._tables, self._pending)
+        self._pending = Pending(self._xmin)
+        return difference
+
+    def pause(self) -> None:
+        """Close the connections and keep what is known, so that the database can be cloned between two reads."""
+        for connection in (self._connection, self._replica):
+            if connection is not None:
+                connection.close()
+        self._connection = self._replica = None
+
+    def close(self) -> None:
+        """Close the connections and forget everything. Idempotent."""
+        self.pause()
+        self._forget()
+        if self._acquired:
+            oracles.release(self._cluster)
+            self._acquired, self._oracle = False, None
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        self._last: State | None = None
+        self._catalog: Catalog | None = None
+        self._start: str | None = None
+        self._xmin = "3"
+        self._files: dict[tuple[bool, int], str] = {}
+        self._foreign: set[int] = set()
+        self._tables = Tables()
+        self._sequences: dict[str, SequenceValue] = {}
+        self._roles: dict[str, Attributes] = {}
+        self._role_names: dict[int, str] = {}
+        self._pending = Pending(None)
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.errors.LockNotAvailable as error:
+            self._abandon()
+            raise ExecutionError(
+                f"The state of database {self._database} could not be read within lock_timeout: another session still "
+                f"holds a lock ({error.diag.message_primary or error}). Does a transaction stay open?"
+            ) from error
+        except psycopg.Error as error:
+            self._abandon()
+            raise ExecutionError(f"The state of database {self._database} could not be read: {error}") from error
+
+    def _abandon(self) -> None:
+        """After an error nothing half read may be believed."""
+        self.close()
+
+    def _connect(self) -> None:
+        self._connection = self._cluster.connect(self._database, options=reader_options())
+        self._connection.prepared_max = 1000
+        if self._use_wal and not self._acquired:
+            self._oracle = oracles.acquire(self._cluster)
+            self._acquired = True
+        row = self._connection.execute(_DATABASE).fetchone()
+        assert row is not None
+        self._database_oid: int = row[0]
+        if self._catalog is not None:
+            self._catalog.connect(self._connection)
+
+    def _read(self) -> State:
+        connection = self.connection
+        position = self._position(connection)
+        if self._catalog is None:
+            self._catalog = Catalog(connection, self._exclude_schemas, self._exclude_tables)
+            self._read_files(connection)
+            touched = None
+            self._first(connection, self._catalog)
+        else:
+            touched = self._touched(position)
+            self._next(connection, self._catalog, touched)
+        if position.quiet:
+            self._start, self._xmin = position.lsn, position.xmin
+        self._sequences = self._read_sequences(connection, self._catalog)
+        self._last = self._state(self._catalog)
+        return self._last
+
+    def _position(self, connection: psycopg.Connection[Any]) -> Position:
+        if self._oracle is not None:
+            return self._oracle.position()
+        row = connection.execute(_SNAPSHOT, prepare=True).fetchone()
+        assert row is not None
+        return Position("", row[0], True)
+
+    def _touched(self, position: Position) -> Touched | None:
+        if self._oracle is None or self._start is None:
+            return None
+        return self._oracle.touched(self._start, position.lsn, self._database_oid)
+
+    def _read_files(self, connection: psycopg.Connection[Any]) -> None:
+        rows = connection.execute(_FILES).fetchall()
+        self._files = {(shared, file): name for name, file, shared in rows if file}
+
+    def _first(self, connection: psycopg.Connection[Any], catalog: Catalog) -> None:
+        catalog.read()
+        self._roles, self._role_names = read_roles_with_oids(connection)
+        self._tables.read(connection, catalog, set(catalog.relations))
+        self._tables.read_large_objects(connection)
+        catalog.reread.clear()
+        self._pending = Pending(None)
+
+    def _next(self, connection: psycopg.Connection[Any], catalog: Catalog, touched: Touched | None) -> None:
+        if touched is not None and not touched:
+            self._tables.read(connection, catalog, self._tables.unwatched(catalog))
+            return
+        names, unknown = self._names(touched)
+        wrote = _wrote(names)
+        everything = self._refresh_roles(connection, names)
+        catalog.update(wrote, self._xmin, everything=everything)
+        if unknown and self._files_moved(connection, catalog, unknown):
+            # A catalog was rewritten (VACUUM FULL): what was written to its new file went unseen.
+            catalog.read()
+            touched, self._pending = None, Pending(None)
+        tables = self._tables.changed(catalog, touched)
+        catalog.reread.clear()
+        self._tables.read(connection, catalog, tables)
+        if touched is None or "pg_largeobject" in names:
+            self._tables.read_large_objects(connection)
+        self._pending = self._pending.joined(wrote, tables)
+
+    def _names(self, touched: Touched | None) -> tuple[dict[str, frozenset[int] | None], set[int]]:
+        """Catalogs written, with their blocks, and files that are no catalog's."""
+        if touched is None:
+            return dict.fromkeys(self._files.values()), set()
+        names: dict[str, frozenset[int] | None] = {}
+        unknown = set()
+        for shared, files in ((False, touched.files), (True, touched.shared)):
+            for file, blocks in files.items():
+                name = self._files.get((shared, file))
+                if name is not None:
+                    names[name] = blocks
+                elif not shared:
+                    unknown.add(file)
+        return names, unknown
+
+    def _files_moved(self, connection: psycopg.Connection[Any], catalog: Catalog, unknown: set[int]) -> bool:
+        """Whether a catalog has another file now; asked only when a file was written that is nobody's."""
+        unknown -= {file for relation in catalog.relations.values() for file in (relation.file, relation.toast)}
+        unknown -= self._foreign
+        if not unknown:
+            return False
+        before = self._files
+        self._read_files(connection)
+        # Files of excluded and dropped tables: a file that is not a catalog's does not become one.
+        self._foreign |= unknown - {file for _, file in self._files}
+        return before != self._files
+
+    def _refresh_roles(self, connection: psycopg.Connection[Any], names: Collection[str]) -> bool:
+        """Read roles again when their catalogs were written; True when one was renamed."""
+        if not _ROLE_CATALOGS & set(names):
+            return False
+        before = self._role_names
+        self._roles, self._role_names = read_roles_with_oids(connection)
+        return any(self._role_names.get(oid, name) != name for oid, name in before.items())
+
+    def _read_sequences(self, connection: psycopg.Connection[Any], catalog: Catalog) -> dict[str, SequenceValue]:
+        return read_sequences(connection, catalog.sequences, self._sequences) if catalog.sequences else {}
+
+    def _state(self, catalog: Catalog) -> State:
+        tables, unreadable = self._tables.by_name(catalog)
+        return State(catalog.objects, tables, self._sequences, self._roles, unreadable)
+
+
+def _wrote(names: dict[str, frozenset[int] | None]) -> Wrote:
+    mirrored = {name: blocks for name, blocks in names.items() if name in _MIRRORED}
+    return Wrote(mirrored, [name for name in names if name in _GROUPED])

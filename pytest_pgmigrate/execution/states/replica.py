@@ -1,0 +1,108 @@
+"""Compares the replica with what was read on the primary, looking only at what was written since the last time.
+
+A physical standby holds the same rows at the same places with the same ``xmin``, so that catalogs are compared by
+place (https://www.postgresql.org/docs/current/warm-standby.html#STREAMING-REPLICATION) and tables by digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_pgmigrate.execution.states.catalog import Catalog, Wrote
+from pytest_pgmigrate.execution.states.compare import compare
+from pytest_pgmigrate.execution.states.digests import LARGE_OBJECTS, Target, read_digests
+from pytest_pgmigrate.execution.states.fetch import Fetcher
+from pytest_pgmigrate.model.state import Difference, State
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from pytest_pgmigrate.execution.states.tables import Tables
+    from pytest_pgmigrate.model.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Written since the replica was last compared. ``xmin`` None: never compared, everything is to be looked at."""
+
+    xmin: str | None
+    mirrored: Mapping[str, frozenset[int] | None] = field(default_factory=dict)
+    grouped: frozenset[str] = frozenset()
+    tables: frozenset[int] = frozenset()
+
+    def joined(self, wrote: Wrote, tables: set[int]) -> Pending:
+        """With what one more read found."""
+        mirrored = dict(self.mirrored)
+        for name, blocks in wrote.mirrored.items():
+            known = mirrored.get(name, frozenset())
+            mirrored[name] = None if blocks is None or known is None else known | blocks
+        return Pending(self.xmin, mirrored, self.grouped | set(wrote.grouped), self.tables | tables)
+
+
+class ReplicaCheck:
+    """Keeps a connection to the same database on the replica."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        database: str,
+        exclude_schemas: tuple[str, ...],
+        exclude_tables: tuple[str, ...],
+        options: str,
+    ) -> None:
+        self._connection: psycopg.Connection[Any] = cluster.connect(database, replica=True, options=options)
+        self._connection.prepared_max = 1000
+        self._excluded = (exclude_schemas, exclude_tables)
+        self._fetcher = Fetcher(self._connection, exclude_schemas, exclude_tables)
+
+    def compare(
+        self,
+        state: State,
+        catalog: Catalog,
+        tables: Tables,
+        pending: Pending,
+    ) -> Difference:
+        """What the replica has otherwise than the primary's last state; empty when it has the same."""
+        logged = {oid for oid, relation in catalog.relations.items() if not relation.unlogged}
+        if pending.xmin is None:
+            return self._whole(state, logged, catalog)
+        same = catalog.mirror.matches(self._connection, pending.mirrored, pending.xmin)
+        groups = catalog.group_units(pending.grouped)
+        if not same or (groups and not catalog.same_groups(self._fetcher, groups)):
+            return self._whole(state, logged, catalog)
+        wanted = {oid: tables.targets[oid] for oid in pending.tables if oid in logged and oid in tables.digests}
+        found, failed = read_digests(self._connection, wanted)
+        if failed or any(found[oid] != tables.digests[oid] for oid in wanted):
+            return self._whole(state, logged, catalog)
+        return Difference()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _whole(self, state: State, logged: set[int], catalog: Catalog) -> Difference:
+        """Read everything on the replica and compare object by object, row digest by row digest."""
+        mine = Catalog(self._connection, *self._excluded)
+        mine.read()
+        targets = {
+            oid: Target.of(relation, mine.columns.get(oid), mine.keys.get(oid, ()))
+            for oid, relation in mine.relations.items()
+            if relation.holds_rows and not relation.unlogged
+        }
+        found, failed = read_digests(self._connection, targets)
+        names = {oid: relation.name for oid, relation in mine.relations.items()}
+        unlogged = {relation.name for oid, relation in catalog.relations.items() if oid not in logged}
+        here = State(
+            state.objects,
+            {name: d for name, d in state.tables.items() if name not in unlogged and name != LARGE_OBJECTS},
+            {},
+        )
+        there = State(
+            mine.objects,
+            {names[oid]: digest for oid, digest in found.items()},
+            {},
+            unreadable={names[oid]: reason for oid, reason in failed.items()},
+        )
+        return compare(here, there)

@@ -1,0 +1,113 @@
+"""Asks PostgreSQL itself whether rows that are not in a table yet meet its constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_pgmigrate.seeding.session import Session
+from pytest_pgmigrate.seeding.shape import Check, Column, Row, Table, quote_identifier, quote_literal
+
+Candidates = list[tuple[int, list["str | None"]]]
+"""Ways to fill one column: (cost, one value per row)."""
+
+ROW = '"#row"'
+BATCH = 500
+
+
+class Judge:
+    """Evaluates expressions over rows given as VALUES, under the table's own name."""
+
+    def __init__(self, session: Session, table: Table) -> None:
+        self._session = session
+        self._table = table
+        self._alias = quote_identifier(table.ident.name)
+
+    def verdicts(self, checks: Sequence[Check], rows: Sequence[Row]) -> list[list[bool]]:
+        """For each row, for each check, whether it is not false. What cannot be evaluated counts as false."""
+        shown = [f"(({check.expression}) IS NOT FALSE)::text" for check in checks]
+        found: list[list[bool]] = []
+        for start in range(0, len(rows), BATCH):
+            for values in self.evaluate(shown, checks, rows[start : start + BATCH]):
+                found.append([value == "true" for value in values])
+        return found
+
+    def evaluate(
+        self, shown: Sequence[str], checks: Sequence[Check], rows: Sequence[Row]
+    ) -> list[Sequence[str | None]]:
+        """The values of expressions over each row; all None for a row whose evaluation is an error."""
+        if not rows:
+            return []
+        columns = self._columns(checks)
+        source = f"({self._values(columns, rows)})"
+        generated = ", ".join(f"({column.default}) AS {column.quoted}" for column in self._generated(checks))
+        if generated:
+            source = f"(SELECT *, {generated} FROM {source} {self._alias})"
+        text = f"SELECT {', '.join(shown)} FROM {source} {self._alias} ORDER BY {ROW}"
+        result = self._session.attempt(text)
+        if isinstance(result, list):
+            return list(result)
+        if len(rows) == 1:
+            return [[None] * len(shown)]
+        half = len(rows) // 2
+        return self.evaluate(shown, checks, rows[:half]) + self.evaluate(shown, checks, rows[half:])
+
+    def combinations(
+        self,
+        checks: Sequence[Check],
+        columns: Sequence[Column],
+        candidates: Sequence[Candidates],
+        fixed: Sequence[Row],
+        limit: int,
+    ) -> list[tuple[int, tuple[int, ...]]] | None:
+        """(row, index of a candidate per column) of every combination that meets all checks, cheapest first.
+
+        ``fixed`` holds the rows' other columns. None when an expression failed on some combination.
+        """
+        parts, names, values, costs = [], [], [], []
+        for number, (column, ways) in enumerate(zip(columns, candidates, strict=True)):
+            lines = ", ".join(
+                f"({row}, {index}, {cost}, {quote_literal(value)}{'::' + column.type.text if not (row or index) else ''})"
+                for index, (cost, per_row) in enumerate(ways)
+                for row, value in enumerate(per_row)
+            )
+            join = f" ON c{number}.r = c0.r" if number else ""
+            parts.append(f"(VALUES {lines}) c{number} (r, k, cost, v){join}")
+            names.append(f'c{number}.k AS "#{number}"')
+            values.append(f"c{number}.v AS {column.quoted}")
+            costs.append(f"c{number}.cost")
+        rest = [column for column in self._columns(checks) if column not in columns]
+        if rest:
+            numbered = [{**row, ROW: str(number)} for number, row in enumerate(fixed)]
+            parts.append(f"({self._values(rest, numbered)}) rest ON rest.{ROW} = c0.r")
+            values += [f"rest.{column.quoted}" for column in rest]
+        source = f'(SELECT c0.r AS {ROW}, {" + ".join(costs)} AS "#cost", {", ".join(names + values)} FROM {" JOIN ".join(parts)})'
+        generated = ", ".join(f"({column.default}) AS {column.quoted}" for column in self._generated(checks))
+        if generated:
+            source = f"(SELECT *, {generated} FROM {source} {self._alias})"
+        where = " AND ".join(f"(({check.expression}) IS NOT FALSE)" for check in checks)
+        indexes = ", ".join(f'"#{number}"' for number in range(len(columns)))
+        text = f'SELECT {ROW}, {indexes} FROM {source} {self._alias} WHERE {where} ORDER BY "#cost", {indexes}, {ROW} LIMIT {limit}'
+        result = self._session.attempt(text)
+        return [(row[0], tuple(row[1:])) for row in result] if isinstance(result, list) else None
+
+    def _values(self, columns: Sequence[Column], rows: Sequence[Row]) -> str:
+        """VALUES with the first row's casts deciding the types; without a length, so that nothing is cut silently."""
+        lines = []
+        for number, row in enumerate(rows):
+            items = [
+                quote_literal(row.get(column.name)) + (f"::{column.type.text}" if not number else "")
+                for column in columns
+            ]
+            lines.append("(" + ", ".join([str(number), *items]) + ")")
+        names = ", ".join([ROW, *(column.quoted for column in columns)])
+        return f"SELECT * FROM (VALUES {', '.join(lines)}) v ({names})"
+
+    def _generated(self, checks: Sequence[Check]) -> list[Column]:
+        named = {name for check in checks for name in check.columns}
+        return [column for column in self._table.columns if column.generated and column.name in named]
+
+    def _columns(self, checks: Sequence[Check]) -> list[Column]:
+        """The columns the checks are about; all of them when one is generated from others."""
+        named = {name for check in checks for name in check.columns}
+        everything = bool(self._generated(checks))
+        return [c for c in self._table.columns if not c.generated and (everything or c.name in named)]

@@ -61,15 +61,17 @@ def _make_run(config: pytest.Config, settings: options.Settings) -> Run:
 
 def _folders(config: pytest.Config, settings: options.Settings) -> list[Path]:
     """Folders the user named: --pgmigrate-path, the ini key, and positional arguments that hold migrations."""
+    from pytest_pgmigrate.discovery import is_history
+
     named = [Path(os.path.expanduser(path)) for path in settings.path]
     base = config.invocation_params.dir if config.getoption("pgmigrate_path") else config.rootpath
     folders = [path if path.is_absolute() else base / path for path in named]
-    formats = registry.load_formats().values()
+    formats = registry.load_formats()
     if config.args_source is config.ArgsSource.ARGS:
         for arg in config.args:
             path = (config.invocation_params.dir / arg.split("::", 1)[0]).absolute()
             folder = path if path.is_dir() else path.parent
-            if (path.is_dir() or path.suffix == ".sql") and folder not in folders and any(f.detect(folder) for f in formats):
+            if (path.is_dir() or path.suffix == ".sql") and folder not in folders and is_history(folder, formats):
                 folders.append(folder)
     return folders
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from pytest_pgmigrate.reports._document import Document, build, history_entry
 if TYPE_CHECKING:
     from pytest_pgmigrate.engines.auto import Choice
     from pytest_pgmigrate.execution.examination import Examination
-    from pytest_pgmigrate.model.cluster import Cluster, Engine, Seeder
+    from pytest_pgmigrate.model.cluster import Cluster, Engine, Seeder, SeedReport
     from pytest_pgmigrate.model.evidence import MigrationEvidence
     from pytest_pgmigrate.options import Settings
 
@@ -45,6 +45,7 @@ class HistoryRun:
     wanted: set[str] = field(default_factory=set)
     examination: Examination | None = None
     position: int = 0
+    unfilled: tuple[SeedReport, ...] = ()
     evidence: dict[str, MigrationEvidence] = field(default_factory=dict)
     judged: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
     verdicts: dict[tuple[str, Part], judge.Verdict] = field(default_factory=dict)
@@ -73,32 +74,15 @@ class Run:
 
         Raises UsageError for a folder, ledger or git reference that cannot be used.
         """
+        from pytest_pgmigrate.discovery import discover
+
         with self._timed("discover"):
-            found = [self._read(folder) for folder in folders or self._find()]
+            formats = registry.load_formats(self.extras.formats)
+            found = discover(self.root, folders, formats, since=self.settings.since, ledger=self.settings.ledger)
         for history in found:
             with self._timed("judge"):
                 findings = judge.judge_history(self.checks, history, self.settings)
             self.histories.append(HistoryRun(history, findings))
-
-    def _formats(self) -> list[Any]:
-        return list(registry.load_formats(self.extras.formats).values())
-
-    def _find(self) -> list[Path]:
-        from pytest_pgmigrate.discovery.folders import find_folders
-
-        return find_folders(self.root, self._formats())
-
-    def _read(self, folder: Path) -> History:
-        from pytest_pgmigrate.discovery.folders import judge_only, load_history
-        from pytest_pgmigrate.discovery.git import changed_since, record_from_merge_base
-        from pytest_pgmigrate.discovery.record import read_record
-
-        history = load_history(folder, self.root, self._formats())
-        if self.settings.since is not None:
-            history = judge_only(history, changed_since(folder, self.settings.since))
-        if self.settings.ledger is not None:
-            return replace(history, record=read_record(self.settings.ledger, history))
-        return replace(history, record=record_from_merge_base(history, self.root))
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -177,7 +161,7 @@ class Run:
         if target.key in run.judged:
             return
         if run.examination is None:
-            run.examination = self._open(progress)
+            run.examination = self._open(run, progress)
         migrations = run.history.migrations
         while run.position <= target.index:
             migration = migrations[run.position]
@@ -192,13 +176,26 @@ class Run:
                 run.judged[migration.key] = judge.judge_migration(
                     self.checks, evidence, self.settings, all_selected=self.all_checks
                 )
-        self.timings["seed"] = sum(r.examination.seed_seconds for r in self.histories if r.examination)
+        if target.index >= max(m.index for m in migrations if m.key in run.wanted):
+            self._finish(run)
 
-    def _open(self, progress: Callable[[str], None]) -> Examination:
+    def _finish(self, run: HistoryRun) -> None:
+        """Drop a history's databases as soon as nothing more is asked of it; keep what the report needs."""
+        examination, run.examination = run.examination, None
+        if examination is None:
+            return
+        run.unfilled = examination.unfilled()
+        self.timings["seed"] = self.timings.get("seed", 0.0) + examination.seed_seconds
+        self.timings["run"] -= examination.seed_seconds
+        if not self.settings.keep:
+            with self._timed("close"):
+                _quietly(examination.close)
+
+    def _open(self, run: HistoryRun, progress: Callable[[str], None]) -> Examination:
         from pytest_pgmigrate.execution.examination import Examination
 
         cluster = self.start(progress)
-        return Examination(cluster, self.settings, self._seeder())
+        return Examination(cluster, run.history, self.settings, self._seeder())
 
     def _seeder(self) -> Seeder | None:
         if self.extras.seeder is not None:
@@ -221,11 +218,8 @@ class Run:
             for key in run.wanted:
                 if key in run.evidence:
                     found += judge.not_judged(run.evidence[key])
-            if run.examination is not None:
-                found += [
-                    NotJudged(f"table {r.table}", f"{r.filled} of {r.asked} rows: {r.reason}")
-                    for r in run.examination.unfilled()
-                ]
+            unfilled = run.examination.unfilled() if run.examination is not None else run.unfilled
+            found += [NotJudged(f"table {r.table}", f"{r.filled} of {r.asked} rows: {r.reason}") for r in unfilled]
         if self._cluster is not None:
             found += [NotJudged("server", note) for note in self._cluster.notes]
         return tuple(found)
@@ -274,9 +268,7 @@ class Run:
         """Drop the databases and stop the servers. Idempotent."""
         with self._timed("close"):
             for run in self.histories:
-                if run.examination is not None and not self.settings.keep:
-                    _quietly(run.examination.close)
-                run.examination = None
+                self._finish(run)
             if self._cluster is not None and not self.settings.keep:
                 _quietly(self._cluster.close)
             self._cluster = None

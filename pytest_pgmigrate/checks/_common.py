@@ -33,40 +33,30 @@ def short(name: str) -> str:
     return name.removeprefix("public.")
 
 
-def blame(change: ObjectChange, script: Script) -> Statement | None:
-    """The statement of ``script`` that made or changed the object, by name; None when no name fits."""
+def maker(change: ObjectChange, script: Script) -> Statement | None:
+    """The statement of ``script`` that makes the object, by name; None when no name fits."""
     wanted = last_part(change.key.name)
-    relation = last_part(change.key.relation) if change.key.relation else ""
-    statements = script.statements
-    for statement in statements:
+    for statement in script.statements:
         if any(last_part(name) == wanted for name in statement.creates):
             return statement
-    for statement in reversed(statements):
-        names = {last_part(name) for name in statement.relations}
-        if names & {wanted, relation} - {""} and not _is_data(statement):
-            return statement
-    for statement in statements:
+    for statement in script.statements:
         # users_id_seq of a serial column, users_pkey and the like carry their table's name.
         if any(wanted.startswith(last_part(name) + "_") for name in statement.creates):
             return statement
     return None
 
 
-def _is_data(statement: Statement) -> bool:
-    return statement.kind.split("_", 1)[0] in ("insert", "update", "delete", "select", "merge")
-
-
-def blame_rows(change: TableChange, script: Script) -> Statement | None:
-    """The statement of ``script`` that wrote, emptied or dropped the table's rows or columns; None when none is named."""
+def writer(change: TableChange, script: Script) -> Statement | None:
+    """The statement of ``script`` that writes or empties the table; a TRUNCATE … CASCADE of another one counts."""
     table = last_part(change.table)
-    about = [s for s in script.statements if table in {last_part(name) for name in (*s.relations, *s.creates)}]
-    for statement in about:
-        if any("DropColumn" in kind or "AlterColumnType" in kind for kind in statement.kinds):
+    for statement in script.statements:
+        if _writes(statement) and table in {last_part(name) for name in statement.relations}:
             return statement
-    for statement in about:
-        if _is_data(statement) or statement.kind.startswith(("truncate", "DROP TABLE")):
-            return statement
-    return about[0] if about else None
+    return next((s for s in script.statements if s.kind.startswith("truncate")), None)
+
+
+def _writes(statement: Statement) -> bool:
+    return statement.kind.split("_", 1)[0] in ("insert", "update", "delete", "merge", "truncate", "copy")
 
 
 def acknowledged(migration: Migration, *names: str) -> Directive | None:

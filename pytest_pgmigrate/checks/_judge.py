@@ -131,7 +131,9 @@ def not_judged(evidence: MigrationEvidence) -> tuple[NotJudged, ...]:
         found.append(NotJudged(evidence.migration.up.file, evidence.reason, key))
     if evidence.status == "examined":
         later = evidence.later
-        if (not later.ran and evidence.down is not None and evidence.down.error is None) or (later.ran and later.reason):
+        if (not later.ran and evidence.down is not None and evidence.down.error is None) or (
+            later.ran and later.reason
+        ):
             found.append(NotJudged("rows written after the up", later.reason, key, Part.DATA.value))
         if not evidence.replica.ran:
             found.append(NotJudged("replica", evidence.replica.reason, key, Part.REPLICA.value))

@@ -40,6 +40,8 @@ def out_of_order_version(history: History, settings: Settings) -> Iterator[Obser
         return
     applied = {_number(row.version) for row in record.rows if row.success}
     files = {row.filename.rsplit("/", 1)[-1] for row in record.rows if row.filename}
+    if not applied:
+        return
     latest = max(applied)
     for migration in history.migrations:
         name = migration.up.file.rsplit("/", 1)[-1]

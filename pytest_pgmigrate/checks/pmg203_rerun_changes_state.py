@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import blame, blame_rows, counts, data_changes, listed, row_lines, top
+from pytest_pgmigrate.checks._common import counts, data_changes, listed, maker, row_lines, top, writer
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings
@@ -50,8 +50,8 @@ def rerun_changes_state(evidence: MigrationEvidence, settings: Settings) -> Iter
     objects = step.difference.objects
     if not rows and not objects and not step.difference.roles:
         return
-    statement = next((s for s in (blame_rows(c, evidence.migration.up) for c in rows) if s), None) or next(
-        (s for s in (blame(c, evidence.migration.up) for c in objects) if s), None
+    statement = next((s for s in (writer(c, evidence.migration.up) for c in rows) if s), None) or next(
+        (s for s in (maker(c, evidence.migration.up) for c in objects) if s), None
     )
     changed = listed([*map(counts, rows), *objects, *step.difference.roles])
     how = "failed part way and left a change" if step.error else "ran again and changed something"

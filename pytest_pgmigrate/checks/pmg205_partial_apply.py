@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import counts, listed
-from pytest_pgmigrate.model.evidence import MigrationEvidence
+from pytest_pgmigrate.model.evidence import MigrationEvidence, ServerError
 from pytest_pgmigrate.model.finding import Part, Severity
+from pytest_pgmigrate.model.migration import Place, Script
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Observation, check
+
+
+def _place(error: ServerError, script: Script) -> Place:
+    """The COMMIT before the failure; without one the statement that failed alone."""
+    commits = [s for s in script.statements if s.kind == "TXN COMMIT" and s.place.line <= error.place.line]
+    if commits:
+        return commits[-1].place
+    return error.statement.place if error.statement else error.place
 
 
 @check("PMG205", "partial-apply", part=Part.APPLY, severity=Severity.ERROR)
@@ -40,7 +49,7 @@ def partial_apply(evidence: MigrationEvidence, settings: Settings) -> Iterator[O
     if not left:
         return
     yield Observation(
-        place=step.error.statement.place if step.error.statement else step.error.place,
+        place=_place(step.error, evidence.migration.up),
         message=f"the up fails here and leaves {len(difference.objects) + len(difference.tables)} changes behind: {left[0]}",
         effect="the database is between two versions: neither the down nor a second up fits it any more",
         fix="let the whole file be one transaction (remove its own COMMIT), or one statement per no-transaction file, "

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import acknowledged, blame, consequence, describe, is_wrong, listed, top
+from pytest_pgmigrate.checks._common import (
+    acknowledged,
+    consequence,
+    data_changes,
+    describe,
+    is_wrong,
+    listed,
+    maker,
+    row_lines,
+    short,
+    top,
+    writer,
+)
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.migration import Place
@@ -56,7 +68,8 @@ def down_leaves_difference(evidence: MigrationEvidence, settings: Settings) -> I
     wrong = [c for c in wrong if not acknowledged(evidence.migration, c.key.name, c.key.relation or c.key.name)]
     groups: dict[Place, list[ObjectChange]] = {}
     for change in wrong:
-        statement = blame(change, evidence.migration.up) or blame(change, down)
+        # What is left stands where it was made, what is gone or other where it should have been restored.
+        statement = maker(change, evidence.migration.up if change.change == "extra" else down)
         groups.setdefault(statement.place if statement else top(down), []).append(change)
     for place, changes in groups.items():
         more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
@@ -67,6 +80,19 @@ def down_leaves_difference(evidence: MigrationEvidence, settings: Settings) -> I
             fix=_advice(changes[0], down.file.rsplit("/", 1)[-1]),
             observed={"objects": [describe(c) for c in changes]},
             details=listed(map(describe, changes)) if len(changes) > 1 else (),
+        )
+    for table in data_changes(step):
+        if table.new_count <= table.old_count or acknowledged(evidence.migration, table.table):
+            continue
+        statement = writer(table, evidence.migration.up)
+        left = table.new_count - table.old_count
+        yield Observation(
+            place=statement.place if statement else top(down),
+            message=f"the down leaves {left} rows in {short(table.table)} that were not there before",
+            effect="the old release meets rows it does not know" + consequence(evidence),
+            fix=f"delete in the down exactly the rows that the up inserted into {short(table.table)}",
+            observed={"table": table.table, "rows_before": table.old_count, "rows_after": table.new_count},
+            details=row_lines(table),
         )
     for sequence in step.difference.sequences:
         if sequence.forward or sequence.old is None or sequence.new is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import blame_rows, counts, data_changes, row_lines, short, top, wholly_acknowledged
+from pytest_pgmigrate.checks._common import counts, data_changes, row_lines, short, top, wholly_acknowledged, writer
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.state import TableChange
@@ -14,8 +14,6 @@ from pytest_pgmigrate.registry import Observation, check
 
 def _advice(change: TableChange) -> str:
     table = short(change.table)
-    if change.new_count > change.old_count:
-        return f"delete in the down exactly the rows that the up inserted into {table}"
     if change.lost_columns:
         column = change.lost_columns[0]
         return (
@@ -51,15 +49,13 @@ def down_loses_data(evidence: MigrationEvidence, settings: Settings) -> Iterator
     if step is None or down is None or step.error is not None:
         return
     for change in data_changes(step):
-        if wholly_acknowledged(evidence.migration, change):
+        if change.new_count > change.old_count or wholly_acknowledged(evidence.migration, change):
             continue
-        statement = blame_rows(change, evidence.migration.up) or blame_rows(change, down)
+        statement = writer(change, down)
         columns = ", ".join(change.lost_columns or change.columns)
         lost = change.old_count - change.new_count
         what = f"{lost} of {change.old_count} rows are gone" if lost > 0 else counts(change)
-        if lost < 0:
-            what = f"{-lost} rows are left that were not there before"
-        elif change.lost_columns:
+        if change.lost_columns:
             what = f"the values of {columns} are gone from all rows that had one ({change.old_count} rows)"
         yield Observation(
             place=statement.place if statement else top(down),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import SHOWN, acknowledged, blame, is_only_position, last_part, listed, short, top
+from pytest_pgmigrate.checks._common import SHOWN, acknowledged, is_only_position, last_part, listed, short, top
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.state import ObjectChange
@@ -44,10 +44,9 @@ def column_order_changed(evidence: MigrationEvidence, settings: Settings) -> Ite
             continue
         if acknowledged(evidence.migration, table, *(c.key.name for c in changes)):
             continue
-        statement = blame(changes[0], down)
         names = ", ".join(last_part(c.key.name) for c in changes[:SHOWN])
         yield Observation(
-            place=statement.place if statement else top(down),
+            place=top(down),
             message=f"columns of {short(table)} stand elsewhere after the down: {names}",
             effect="INSERT without a column list, SELECT * by position and COPY mix the columns up",
             fix=f"nothing if every statement on {short(table)} names its columns; otherwise keep the column one release longer",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import blame, blame_rows, counts, is_only_position, listed, row_lines, top
+from pytest_pgmigrate.checks._common import counts, is_only_position, listed, maker, row_lines, top, writer
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings
@@ -41,8 +41,8 @@ def second_up_differs(evidence: MigrationEvidence, settings: Settings) -> Iterat
     lines = listed([*changes, *map(counts, difference.tables)])
     if not lines:
         return
-    statement = next((s for s in (blame_rows(c, evidence.migration.up) for c in difference.tables) if s), None) or next(
-        (s for s in (blame(c, evidence.migration.up) for c in difference.objects) if s), None
+    statement = next((s for s in (writer(c, evidence.migration.up) for c in difference.tables) if s), None) or next(
+        (s for s in (maker(c, evidence.migration.up) for c in difference.objects) if s), None
     )
     yield Observation(
         place=statement.place if statement else top(evidence.migration.up),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import acknowledged, blame_rows, short, top
+from pytest_pgmigrate.checks._common import acknowledged, data_changes, short, top, writer
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.state import TableChange
@@ -35,6 +35,8 @@ def down_loses_later_rows(evidence: MigrationEvidence, settings: Settings) -> It
     """
     down = evidence.migration.down
     reported = {change.table for change in evidence.down.difference.tables} if evidence.down else set()
+    if evidence.down is not None and data_changes(evidence.down):
+        return  # what the down does to rows is wrong already without later ones
     for lost in evidence.later.lost:
         if down is None or (lost.kind == "before" and lost.table in reported):
             continue
@@ -43,7 +45,7 @@ def down_loses_later_rows(evidence: MigrationEvidence, settings: Settings) -> It
         names = [f"{lost.table}.{column}" for column in lost.columns]
         if acknowledged(evidence.migration, lost.table, *names):
             continue
-        statement = blame_rows(TableChange(lost.table, 0, 0), down)
+        statement = writer(TableChange(lost.table, 0, 0), down)
         who = "written after the up" if lost.kind == "later" else "of before the up, beside later writes,"
         what = f"{lost.missing} of {lost.expected} rows {who} are gone"
         if not lost.missing:

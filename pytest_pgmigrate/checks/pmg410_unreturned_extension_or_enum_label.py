@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import acknowledged, blame, consequence, is_unreturnable, is_wrong, top
+from pytest_pgmigrate.checks._common import acknowledged, consequence, is_unreturnable, is_wrong, last_part, top
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
+from pytest_pgmigrate.model.migration import Script, Statement
 from pytest_pgmigrate.model.state import ObjectChange
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Observation, check
+
+
+def _giver(change: ObjectChange, script: Script) -> Statement | None:
+    """The statement that adds the label or creates the extension."""
+    for statement in script.statements:
+        if statement.kind == "ALTER TYPE ADD VALUE":
+            if last_part(change.key.name) in {last_part(name) for name in statement.relations}:
+                return statement
+        elif statement.kind == "create_extension_stmt" and last_part(change.key.name) in statement.text.lower():
+            return statement
+    return None
 
 
 def _labels(change: ObjectChange) -> str:
@@ -48,7 +60,7 @@ def unreturned_extension_or_enum_label(evidence: MigrationEvidence, settings: Se
     for change in step.difference.objects:
         if not is_unreturnable(change) or acknowledged(evidence.migration, change.key.name):
             continue
-        statement = blame(change, evidence.migration.up)
+        statement = _giver(change, evidence.migration.up)
         what = f"extension {change.key.name}" if change.key.kind == "extension" else f"enum {change.key.name}"
         labels = _labels(change)
         yield Observation(

@@ -73,7 +73,7 @@ def pull(connection: DockerClient, image: str) -> None:
 
 def full_name(image: str) -> str:
     """The image's name with the prefix that testcontainers was told to use (a private registry)."""
-    return f"{testcontainers_config.hub_image_name_prefix}{image}"
+    return f"{getattr(testcontainers_config, 'hub_image_name_prefix', '')}{image}"
 
 
 def loopback(connection: DockerClient) -> bool:
@@ -111,7 +111,9 @@ class OurContainer:
         network_of: OurContainer | None = None,
         user: str | None = None,
     ) -> None:
-        container = DockerContainer(image, env=environment, name=f"{PREFIX}-{token}-{role}")
+        container = DockerContainer(image).with_name(f"{PREFIX}-{token}-{role}")
+        for name, value in environment.items():
+            container.with_env(name, value)
         attributes = _image(container.get_docker_client(), image)
         declared = attributes.get("Config", {}).get("Volumes") or {}
         options: dict[str, Any] = {
@@ -120,7 +122,10 @@ class OurContainer:
             "stdin_open": True,
             "auto_remove": True,
             "shm_size": "256m",
-            "mounts": [Mount(target=path, source=None, type="tmpfs") for path in declared],
+            "mounts": [
+                Mount(target=HOME, source=None, type="tmpfs", tmpfs_mode=0o1777),
+                *(Mount(target=path, source=None, type="tmpfs") for path in declared),
+            ],
         }
         if user is not None:
             options["user"] = user
@@ -129,7 +134,6 @@ class OurContainer:
         self._made = container.with_command(command).with_kwargs(**options)
         host = None if everywhere else ("127.0.0.1",)
         self._made.ports = {f"{port}/tcp": host for port in publish}
-        self._made.tmpfs = {HOME: "rw,mode=1777"}
         self._input: Any = None
         self._host = None if everywhere else "127.0.0.1"
 
@@ -231,6 +235,8 @@ def _remove(container: Any) -> None:
             return
         except docker.errors.APIError:
             time.sleep(0.05)  # 409: its removal is in progress
+        except OSError:
+            return  # the engine is gone, and its containers are not ours to reach any more
 
 
 def _image(connection: DockerClient, image: str) -> dict[str, Any]:

@@ -58,10 +58,10 @@ class SqlCluster:
         self.capabilities: frozenset[str] = frozenset()
         self.notes: tuple[str, ...] = ()
         self._maintenance_database = maintenance_database
-        self._session = Session(self._connect_maintenance, f"the primary ({_address(primary)})")
+        self._session = Session(self._connect_maintenance, "the primary")
         self._replica_session: Session | None = None
         if replica is not None:
-            self._replica_session = Session(self._connect_replica, f"the replica ({_address(replica)})")
+            self._replica_session = Session(self._connect_replica, "the replica")
         self._databases: Databases | None = None
         self._extensions: frozenset[str] | None = None
         self._closed = False
@@ -186,7 +186,3 @@ class SqlCluster:
 
     def _connect_replica(self) -> psycopg.Connection[Any]:
         return self.connect(self._maintenance_database, replica=True, options="-c statement_timeout=0")
-
-
-def _address(node: Node) -> str:
-    return f"{node.host}:{node.port}"

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
-
-from pytest_pgmigrate.engines import container_scripts as scripts
-from pytest_pgmigrate.engines import settings
-from pytest_pgmigrate.engines.base import OWN_SERVER, SqlCluster
-from pytest_pgmigrate.engines.names import new_token
-from pytest_pgmigrate.engines.watchdog import Watchdog, module_environment
 from pytest_pgmigrate.errors import EngineError
-from pytest_pgmigrate.model.cluster import Availability, Node
+from pytest_pgmigrate.model.cluster import Availability
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_pgmigrate.engines._containers import OurContainer
     from pytest_pgmigrate.model.cluster import Cluster, Want
 
 # testcontainers and docker take 0.3 s to import: only for those who use this engine, hence inside the functions.
 
 DEFAULT_MAJOR = 18
-PATIENCE = 120.0
 
 
 class DockerEngine:
@@ -78,7 +67,9 @@ class DockerEngine:
             everywhere = not containers.loopback(connection)
         finally:
             connection.client.close()
-        cluster = ContainerPair(image, major or want.major or DEFAULT_MAJOR, want, everywhere)
+        from pytest_pgmigrate.engines._container_pair import ContainerPair
+
+        cluster = ContainerPair(image, major or want.major or 0, want, everywhere)
         try:
             cluster._bring_up(progress)
             cluster._check_major(want.major)
@@ -99,143 +90,6 @@ class DockerEngine:
             return 0
         with contextlib.closing(connection.client):
             return containers.sweep(connection)
-
-
-class ContainerPair(SqlCluster):
-    """A primary and its replica in one or two containers."""
-
-    def __init__(self, image: str, major: int, want: Want, everywhere: bool) -> None:
-        password = secrets.token_urlsafe(24)
-        # Where the servers listen is known once the containers run.
-        nodes = [Node(role, "127.0.0.1", 0, "postgres", password, OWN_SERVER) for role in ("primary", "replica")]
-        super().__init__("docker", new_token(), nodes[0], nodes[1])
-        self.capabilities = frozenset({"replica", "superuser", "logs", "pause_replay", "server_settings"})
-        if everywhere:
-            self.notes = ("the Docker engine is not on this machine: its ports are open on all of its addresses",)
-        self._image = image
-        self._major = major
-        self._want = want
-        self._everywhere = everywhere
-        self._containers: list[OurContainer] = []
-        self._watchdog: Watchdog | None = None
-
-    def logs(self, role: str) -> str:
-        """The last part of a server's log."""
-        if not self._containers:
-            return ""
-        if role == "primary":
-            return self._containers[0].logs()
-        return self._containers[-1].read(f"{scripts.HOME}/replica.log")
-
-    def _bring_up(self, progress: Callable[[str], None]) -> None:
-        module = ["-m", "pytest_pgmigrate.engines.docker", self.token]
-        self._watchdog = Watchdog(module, module_environment())
-        progress(f"starting a primary and its replica from {self._image}")
-        wanted = settings.checked(self._want.settings)
-        base = settings.base_settings(self._major)
-        primary = self._start_primary(settings.as_arguments({**base, **wanted}))
-        self._start_replica(primary, settings.as_arguments({**base, **settings.for_standby(wanted)}))
-        host, port = primary.address(scripts.PRIMARY_PORT)
-        replica_port = primary.address(scripts.REPLICA_PORT)[1]
-        password = self.primary.password
-        self._set_nodes(
-            Node("primary", host, port, "postgres", password, OWN_SERVER),
-            Node("replica", host, replica_port, "postgres", password, OWN_SERVER),
-        )
-        self._wait_until_serving("primary")
-        self._wait_until_serving("replica")
-        self._read_version()
-        self._wait_until_streaming()
-        self.wait_for_replica(timeout=PATIENCE)
-
-    def _start_primary(self, arguments: list[str]) -> OurContainer:
-        from pytest_pgmigrate.engines._containers import OurContainer
-
-        locale = "--locale=C.UTF-8"
-        if self._major >= 17:
-            locale = "--locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C"
-        environment = {
-            "PGDATA": f"{scripts.HOME}/data",
-            "POSTGRES_USER": "postgres",
-            "POSTGRES_PASSWORD": self.primary.password,
-            "POSTGRES_DB": "postgres",
-            "POSTGRES_INITDB_ARGS": f"--no-sync --encoding=UTF8 --auth-local=trust --auth-host=scram-sha-256 {locale}",
-        }
-        container = OurContainer(
-            self._image,
-            self.token,
-            "primary",
-            scripts.guarded("docker-entrypoint.sh", "postgres", *arguments),
-            environment,
-            publish=(scripts.PRIMARY_PORT, scripts.REPLICA_PORT),
-            everywhere=self._everywhere,
-        )
-        self._containers.append(container)
-        container.start()
-        return container
-
-    def _start_replica(self, primary: OurContainer, arguments: list[str]) -> None:
-        """Start it at once: it waits for the primary by itself, while the primary is still initialising."""
-        from pytest_pgmigrate.engines._containers import OurContainer
-
-        command = scripts.replica_command(arguments)
-        environment = {"PGPASSWORD": self.primary.password}
-        if self._want.containers == 1:
-            primary.run(command, user="postgres", environment=environment)
-            return
-        container = OurContainer(
-            self._image,
-            self.token,
-            "replica",
-            scripts.guarded(*command),
-            environment,
-            network_of=primary,
-            user="postgres",
-        )
-        self._containers.append(container)
-        container.start()
-
-    def _set_nodes(self, primary: Node, replica: Node) -> None:
-        self.primary = primary
-        self.replica = replica
-
-    def _wait_until_serving(self, role: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        next_look = time.monotonic() + 1
-        while True:
-            try:
-                self.connect("postgres", replica=role == "replica").close()
-                return
-            except psycopg.OperationalError as error:
-                said = " ".join(str(error).split())
-            now = time.monotonic()
-            if now > next_look or now > deadline:
-                next_look = now + 1
-                logs = [container.logs() for container in self._containers]
-                if now > deadline or not self._all_run():
-                    shown = (self.logs(role) or logs[0])[-2000:].strip()
-                    raise EngineError(
-                        f"the {role} of {self._image} does not serve ({said}); its log ends with:\n{shown}"
-                    )
-            time.sleep(0.02)
-
-    def _all_run(self) -> bool:
-        """Whether each container and the server in it still run."""
-        return all(c.running() and scripts.EXITED not in c.logs() for c in self._containers)
-
-    def _wait_until_streaming(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not self._session.rows("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"):
-            if time.monotonic() > deadline:
-                raise EngineError(f"the replica does not stream; its log ends with:\n{self.logs('replica')[-2000:]}")
-            time.sleep(0.005)
-
-    def _stop(self) -> None:
-        if self._containers:
-            with ThreadPoolExecutor(len(self._containers)) as pool:
-                list(pool.map(lambda container: container.remove(), self._containers))
-        if self._watchdog is not None:
-            self._watchdog.dismiss()
 
 
 def endpoint_known() -> bool:

@@ -102,7 +102,7 @@ class ExternalCluster(SqlCluster):
         super().__init__("external", new_token(), primary, replica, maintenance_database=database)
         self._dsn = dsn
         self._claimed = False
-        self._owner = Session(self._connect_owner, f"the primary ({primary.host}:{primary.port})")
+        self._owner = Session(self._connect_owner, "the primary")
         self._watchdog: Watchdog | None = None
 
     def connect(

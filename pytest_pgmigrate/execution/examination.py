@@ -7,24 +7,27 @@ before the next step, so that one fault never shows up twice.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pytest_pgmigrate.errors import ReplicaTimeout
+import psycopg
+
+from pytest_pgmigrate.errors import ExecutionError, ReplicaTimeout
 from pytest_pgmigrate.execution import dependence, later, server_wide, volatile
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
-from pytest_pgmigrate.execution.states import compare
+from pytest_pgmigrate.execution.new_columns import columns_to_fill
+from pytest_pgmigrate.execution.states import compare, locate
 from pytest_pgmigrate.execution.workspace import Workspace
 from pytest_pgmigrate.model.evidence import LaterRows, MigrationEvidence, ReplicaEvidence, Step
 from pytest_pgmigrate.model.migration import Direction
 from pytest_pgmigrate.model.state import Difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.model.cluster import Cluster, Seeder, SeedReport
-    from pytest_pgmigrate.model.migration import Migration
+    from pytest_pgmigrate.model.migration import History, Migration
     from pytest_pgmigrate.model.state import State
     from pytest_pgmigrate.options import Settings
 
@@ -50,17 +53,11 @@ class Examination:
     ``seeder`` None turns seeding and lane B off.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        settings: Settings,
-        seeder: Seeder | None,
-        progress: Callable[[str], None] = lambda _text: None,
-    ) -> None:
+    def __init__(self, cluster: Cluster, history: History, settings: Settings, seeder: Seeder | None) -> None:
         self.cluster = cluster
+        self.history = history
         self.settings = settings
         self.seeder = seeder
-        self.progress = progress
         self.space = Workspace(cluster, settings)
         self.shared = server_wide.ServerWide(cluster)
         self.broken = dependence.Broken()
@@ -77,9 +74,10 @@ class Examination:
 
     def apply(self, migration: Migration) -> MigrationEvidence:
         """Apply a migration that is not judged, exactly as the tool would."""
-        refused = self._refuse(migration)
-        if refused is not None:
-            return refused
+        with _lost_connection(migration):
+            return self._refuse(migration) or self._apply(migration)
+
+    def _apply(self, migration: Migration) -> MigrationEvidence:
         step = self.space.work.run("up", migration, Direction.UP, watched=False)
         if step.error is None:
             self.space.applied.append(migration)
@@ -90,18 +88,17 @@ class Examination:
     def examine(self, migration: Migration) -> MigrationEvidence:
         """Take one migration up, down, up and up again, and its later rows through lane B."""
         clock = time.perf_counter()
-        refused = self._refuse(migration)
-        if refused is not None:
-            return refused
-        self._seed()
-        lane = _Lane(self._before())
-        self.shared.begin(migration)
-        evidence = self._lane_a(migration, lane)
-        if evidence is None:
-            evidence = self._finish(migration, lane)
+        with _lost_connection(migration):
+            evidence = self._refuse(migration) or self._examine(migration)
         return replace(
             evidence, seeded=self.unfilled(), engine=self.cluster.engine, seconds=time.perf_counter() - clock
         )
+
+    def _examine(self, migration: Migration) -> MigrationEvidence:
+        self._seed()
+        lane = _Lane(self._before())
+        self.shared.begin(migration)
+        return self._lane_a(migration, lane) or self._finish(migration, lane)
 
     def _refuse(self, migration: Migration) -> MigrationEvidence | None:
         """Evidence for a migration that is not run at all."""
@@ -165,6 +162,12 @@ class Examination:
                 self._restore()
             self.shared.restore()
             return self._failure(migration, replace(lane.up, difference=left))
+        if any(leak.name == "transaction" for leak in lane.up.leaks):
+            # Never committed, so nothing of it can be examined; later migrations miss what it would have made.
+            if lane.changed:
+                self._restore()
+            self.broken.add(migration)
+            return MigrationEvidence(migration, "failed", "the up leaves its transaction open", up=lane.up)
         notes = volatile.remember(work, lane.up, lane.changed, lane.after)
         if self._down(migration, lane, notes):
             self._again(migration, lane, notes)
@@ -241,16 +244,14 @@ class Examination:
         """Fill in the differing rows, as far as a base still holds the old ones."""
         if not difference.tables or self.space.base is None:
             return difference
-        try:
-            from pytest_pgmigrate.execution.states import locate
-        except ImportError:
-            return difference
         before = self.cluster.connect(self.space.base)
         try:
             tables = tuple(locate(before, self.space.work.control, change, old, new) for change in difference.tables)
         finally:
             before.close()
-        return replace(difference, tables=tables)
+        # Without a key in common the digests only suspect; where no row differs there is nothing to tell.
+        found = tuple(t for t in tables if t.rows or t.columns or t.old_count != t.new_count)
+        return replace(difference, tables=found)
 
     # -- after lane A -----------------------------------------------------------------------------------------------
 
@@ -260,7 +261,8 @@ class Examination:
         self.shared.commit()
         self.space.drop_base()
         self.space.applied.append(migration)
-        self._new_columns += _columns_to_fill(lane)
+        assert lane.after is not None
+        self._new_columns += columns_to_fill(lane.changed, lane.after, self.history.migrations[migration.index :])
         return MigrationEvidence(
             migration,
             "examined",
@@ -298,22 +300,10 @@ class Examination:
             self.shared.unpark()
 
 
-def _columns_to_fill(lane: _Lane) -> list[tuple[str, str]]:
-    """New columns that the next release would fill with values of its own, as (table, column).
-
-    ``price_new`` beside ``price`` is not one: it takes its values from ``price``, by a backfill that is still to come,
-    and anything else in it would be a state that no application makes.
-    """
-    assert lane.after is not None
-    new = [c.key for c in lane.changed.objects if c.change == "extra" and c.key.kind == "column"]
-    names: dict[str, set[str]] = {}
-    for key in lane.after.objects if new else ():
-        if key.kind == "column":
-            names.setdefault(key.relation, set()).add(key.name.rsplit(".", 1)[-1])
-    found = []
-    for key in new:
-        name = key.name.rsplit(".", 1)[-1]
-        others = names.get(key.relation, set()) - {name}
-        if not any(name.startswith(f"{other}_") or name.endswith(f"_{other}") for other in others):
-            found.append((key.relation, name))
-    return found
+@contextmanager
+def _lost_connection(migration: Migration) -> Iterator[None]:
+    """An error of a connection of ours is no verdict about the migration; it ends the examination in words."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise ExecutionError(f"{migration.up.file} could not be examined: {str(error).strip()}") from error

@@ -52,7 +52,7 @@ def send(connection: psycopg.Connection[Any], text: str) -> Answer:
         return Answer((), None, str(error).strip() or type(error).__name__)
     except UnicodeEncodeError as error:
         return Answer((), None, f"the text cannot be sent as UTF-8: {error.reason}")
-    tags = []
+    tags: list[str] = []
     for result in results:
         if result.status == ExecStatus.FATAL_ERROR:
             return Answer(tuple(tags), result)

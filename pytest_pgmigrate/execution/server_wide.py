@@ -1,4 +1,4 @@
-"""What all databases of a server share: roles, their memberships and settings, and ALTER SYSTEM.
+"""What all databases of a server share: roles, their memberships and settings, replication slots and ALTER SYSTEM.
 
 Lane A and lane B run on one server, so what one of them did to a role would meet the other. It is recorded before a
 migration and put back between the lanes. https://www.postgresql.org/docs/current/catalog-pg-authid.html
@@ -44,6 +44,7 @@ SELECT r.rolname::text,
        (SELECT setconfig FROM pg_catalog.pg_db_role_setting WHERE setrole = r.oid AND setdatabase = 0)
   FROM pg_catalog.pg_authid r WHERE r.oid >= 16384 OR r.rolname !~ '^pg_'
 """
+_SLOTS = "SELECT slot_name::text FROM pg_catalog.pg_replication_slots WHERE NOT active"
 _AUTO = "SELECT name, setting FROM pg_catalog.pg_file_settings WHERE sourcefile ~ 'postgresql\\.auto\\.conf$'"
 
 
@@ -67,6 +68,7 @@ class ServerWide:
         self._mark: tuple[Any, ...] | None = None
         self._roles: dict[str, _Role] = {}
         self._auto: dict[str, str] | None = None
+        self._slots: set[str] = set()
         self._parked: dict[str, str] = {}
         self._after: dict[str, _Role] = {}
 
@@ -95,6 +97,7 @@ class ServerWide:
         mark = self._fingerprint()
         if mark != self._mark:
             self._roles, self._mark = self._read(), mark
+        self._slots = self._read_slots()
         scripts = [script for script in (migration.up, migration.down) if script]
         if any(_SYSTEM.search(chunk.text) for script in scripts for chunk in script.chunks):
             self._auto = dict(self.connection.execute(_AUTO).fetchall())
@@ -109,13 +112,17 @@ class ServerWide:
         if not self._ours:
             return
         self._restore_settings()
+        self._drop_slots(self._slots)
         if self._fingerprint() != self._mark:
             self._put(self._roles)
             self._mark = self._fingerprint()
 
     def park(self) -> None:
         """Give lane B the roles of n-1, though the work database stands at n: its own new roles step aside by name."""
-        if not self._ours or self._fingerprint() == self._mark:
+        if not self._ours:
+            return
+        self._drop_slots(self._slots)
+        if self._fingerprint() == self._mark:
             return
         self._after = self._read()
         for number, name in enumerate(sorted(set(self._after) - set(self._roles))):
@@ -140,10 +147,20 @@ class ServerWide:
     def close(self) -> None:
         """Roles made by the history go with it, so that the next history starts from a clean server."""
         if self._ours and self._mark is not None:
+            self._drop_slots(set())
             for name in sorted(set(self._read()) - {self._cluster.primary.user}):
                 self._run("DROP ROLE IF EXISTS {}", name)
         if self._connection is not None:
             self._connection.close()
+
+    # -- replication slots -------------------------------------------------------------------------------------------
+
+    def _read_slots(self) -> set[str]:
+        return {name for (name,) in self.connection.execute(_SLOTS).fetchall()}
+
+    def _drop_slots(self, keep: set[str]) -> None:
+        for name in self._read_slots() - keep:
+            self.connection.execute("SELECT pg_catalog.pg_drop_replication_slot(%s)", (name,))
 
     # -- roles ------------------------------------------------------------------------------------------------------
 
@@ -158,7 +175,7 @@ class ServerWide:
 
     def _run(self, text: str, *names: str) -> bool:
         try:
-            self.connection.execute(sql.SQL(text).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+            self.connection.execute(sql.SQL(text).format(*map(sql.Identifier, names)))
         except psycopg.Error:
             # A role that still owns something, or the role we are logged in as: left as it is, seen as a difference.
             return False

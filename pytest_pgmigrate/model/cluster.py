@@ -154,10 +154,15 @@ class Seeder(Protocol):
         *,
         exclude_schemas: Sequence[str],
         columns: Sequence[tuple[str, str]],
-    ) -> None:
+    ) -> tuple[SeedReport, ...]:
         """Give columns (qualified table, column) that are NULL in every row plausible values, where constraints allow."""
 
     def write_more(
-        self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str], rows: int
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        exclude_schemas: Sequence[str],
+        rows: int,
+        exclude_tables: Sequence[str] = (),
     ) -> tuple[SeedReport, ...]:
-        """Add ``rows`` further rows to every table, as an application would after a deploy."""
+        """Add ``rows`` further rows to every table but those excluded, as an application would after a deploy."""

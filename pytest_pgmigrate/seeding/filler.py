@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pytest_pgmigrate.model.cluster import SeedReport
 from pytest_pgmigrate.seeding.candidates import CandidateMaker
+from pytest_pgmigrate.seeding.copies import copied_rows
 from pytest_pgmigrate.seeding.draw import Stream
 from pytest_pgmigrate.seeding.judge import Judge
 from pytest_pgmigrate.seeding.links import write_links
@@ -63,9 +64,13 @@ class Filler:
 
     def _rounds(self, table: Table, builder: RowBuilder, rows: int, existing: int) -> SeedReport:
         filled, reason, ordinal = 0, "", existing
+        copies = copied_rows(self._session, table, self._catalog.names)
         for _ in range(ROUNDS):
             missing = rows - filled
-            built = builder.build(range(ordinal, ordinal + missing), self._draw(builder, missing))
+            drawn = self._draw(builder, missing)
+            for row, copied in zip(drawn, copies[ordinal:], strict=False):
+                row.update(copied)
+            built = builder.build(range(ordinal, ordinal + missing), drawn)
             ordinal += missing
             fit, unmet = self._witness(builder).repair(built)
             stored = self._insert(table, builder, fit)
@@ -109,9 +114,8 @@ class Filler:
         for (_, sequence), value in zip(sequences, found[0][1:], strict=True):
             if value is not None and value.lstrip("-").isdigit():
                 name = quote_literal(sequence)
-                self._session.attempt(
-                    f"SELECT setval({name}, {value}) WHERE {value} > coalesce(pg_sequence_last_value({name}::regclass), 0)"
-                )
+                behind = f"{value} > coalesce(pg_sequence_last_value({name}::regclass), 0)"
+                self._session.attempt(f"SELECT setval({name}, {value}) WHERE {behind}")
         return int(found[0][0])
 
     def _known(self, table: Table, builder: RowBuilder) -> list[Row]:

@@ -12,6 +12,8 @@ Candidates = list[tuple[int, list["str | None"]]]
 
 ROW = '"#row"'
 BATCH = 500
+MAX_ERRORS = 60
+"""Rows that cannot be evaluated are told from the others by halving; not for ever where nearly all of them fail."""
 
 
 class Judge:
@@ -21,6 +23,7 @@ class Judge:
         self._session = session
         self._table = table
         self._alias = quote_identifier(table.ident.name)
+        self._errors = 0
 
     def verdicts(self, checks: Sequence[Check], rows: Sequence[Row]) -> list[list[bool]]:
         """For each row, for each check, whether it is not false. What cannot be evaluated counts as false."""
@@ -38,16 +41,14 @@ class Judge:
         if not rows:
             return []
         columns = self._columns(checks)
-        source = f"({self._values(columns, rows)})"
-        generated = ", ".join(f"({column.default}) AS {column.quoted}" for column in self._generated(checks))
-        if generated:
-            source = f"(SELECT *, {generated} FROM {source} {self._alias})"
+        source = self._with_generated(f"({self._values(columns, rows)})", checks)
         text = f"SELECT {', '.join(shown)} FROM {source} {self._alias} ORDER BY {ROW}"
         result = self._session.attempt(text)
         if isinstance(result, list):
             return list(result)
-        if len(rows) == 1:
-            return [[None] * len(shown)]
+        self._errors += 1
+        if len(rows) == 1 or self._errors > MAX_ERRORS:
+            return [[None] * len(shown) for _ in rows]
         half = len(rows) // 2
         return self.evaluate(shown, checks, rows[:half]) + self.evaluate(shown, checks, rows[half:])
 
@@ -65,30 +66,29 @@ class Judge:
         """
         parts, names, values, costs = [], [], [], []
         for number, (column, ways) in enumerate(zip(columns, candidates, strict=True)):
-            lines = ", ".join(
-                f"({row}, {index}, {cost}, {quote_literal(value)}{'::' + column.type.text if not (row or index) else ''})"
-                for index, (cost, per_row) in enumerate(ways)
-                for row, value in enumerate(per_row)
-            )
             join = f" ON c{number}.r = c0.r" if number else ""
-            parts.append(f"(VALUES {lines}) c{number} (r, k, cost, v){join}")
+            parts.append(f"(VALUES {_ways(column, ways)}) c{number} (r, k, cost, v){join}")
             names.append(f'c{number}.k AS "#{number}"')
             values.append(f"c{number}.v AS {column.quoted}")
             costs.append(f"c{number}.cost")
         rest = [column for column in self._columns(checks) if column not in columns]
         if rest:
-            numbered = [{**row, ROW: str(number)} for number, row in enumerate(fixed)]
-            parts.append(f"({self._values(rest, numbered)}) rest ON rest.{ROW} = c0.r")
+            parts.append(f"({self._values(rest, fixed)}) rest ON rest.{ROW} = c0.r")
             values += [f"rest.{column.quoted}" for column in rest]
-        source = f'(SELECT c0.r AS {ROW}, {" + ".join(costs)} AS "#cost", {", ".join(names + values)} FROM {" JOIN ".join(parts)})'
-        generated = ", ".join(f"({column.default}) AS {column.quoted}" for column in self._generated(checks))
-        if generated:
-            source = f"(SELECT *, {generated} FROM {source} {self._alias})"
+        shown = ", ".join([f"c0.r AS {ROW}", f'{" + ".join(costs)} AS "#cost"', *names, *values])
+        source = self._with_generated(f"(SELECT {shown} FROM {' JOIN '.join(parts)})", checks)
         where = " AND ".join(f"(({check.expression}) IS NOT FALSE)" for check in checks)
         indexes = ", ".join(f'"#{number}"' for number in range(len(columns)))
-        text = f'SELECT {ROW}, {indexes} FROM {source} {self._alias} WHERE {where} ORDER BY "#cost", {indexes}, {ROW} LIMIT {limit}'
-        result = self._session.attempt(text)
+        result = self._session.attempt(
+            f"SELECT {ROW}, {indexes} FROM {source} {self._alias} WHERE {where} "
+            f'ORDER BY "#cost", {indexes}, {ROW} LIMIT {limit}'
+        )
         return [(row[0], tuple(row[1:])) for row in result] if isinstance(result, list) else None
+
+    def _with_generated(self, source: str, checks: Sequence[Check]) -> str:
+        """``source`` with the generated columns that the checks mention."""
+        generated = ", ".join(f"({column.default}) AS {column.quoted}" for column in self._generated(checks))
+        return f"(SELECT *, {generated} FROM {source} {self._alias})" if generated else source
 
     def _values(self, columns: Sequence[Column], rows: Sequence[Row]) -> str:
         """VALUES with the first row's casts deciding the types; without a length, so that nothing is cut silently."""
@@ -111,3 +111,13 @@ class Judge:
         named = {name for check in checks for name in check.columns}
         everything = bool(self._generated(checks))
         return [c for c in self._table.columns if not c.generated and (everything or c.name in named)]
+
+
+def _ways(column: Column, ways: Candidates) -> str:
+    """The candidates as VALUES of (row, number of the candidate, cost, value); the first one's cast decides the type."""
+    lines: list[str] = []
+    for index, (cost, per_row) in enumerate(ways):
+        for row, value in enumerate(per_row):
+            cast = "" if lines else f"::{column.type.text}"
+            lines.append(f"({row}, {index}, {cost}, {quote_literal(value)}{cast})")
+    return ", ".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_pgmigrate.seeding.copies import source_of
 from pytest_pgmigrate.seeding.shape import ForeignKey, Table, TableName
 
 
@@ -80,11 +81,15 @@ def _graph(tables: Mapping[int, Table], apart: Sequence[set[int]] = ()) -> dict[
     ranked = sorted(tables, key=lambda oid: (tables[oid].ident.schema, tables[oid].ident.name))
     position = {oid: number for number, oid in enumerate(ranked)}
     component = {oid: number for number, members in enumerate(apart) for oid in members}
+    named = {oid: table.ident for oid, table in tables.items()}
     graph: dict[int, list[int]] = {}
     for oid in ranked:
         name = tables[oid].ident
         targets = {key.parent for key in name.foreign_keys}
         targets |= {key.parent for key in name.implied if not apart or component[oid] != component.get(key.parent)}
+        copied = source_of(name, named)
+        if copied is not None and (not apart or component[oid] != component.get(copied)):
+            targets.add(copied)
         graph[oid] = sorted((targets - {oid}) & tables.keys(), key=position.__getitem__)
     return graph
 

@@ -47,9 +47,16 @@ class FakeSeeder:
         return self._in_transaction(connection, exclude_schemas, work)
 
     def write_more(
-        self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str], rows: int
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        exclude_schemas: Sequence[str],
+        rows: int,
+        exclude_tables: Sequence[str] = (),
     ) -> tuple[SeedReport, ...]:
         """Add ``rows`` rows to every table, with keys of their own: sequences are drawn from as an application does.
+
+        ``exclude_tables`` are qualified names; rows of other tables may still point into them.
 
         Raises SeedError.
         """
@@ -58,7 +65,8 @@ class FakeSeeder:
             if not names or rows < 1:
                 return ()
             with session.settings():
-                return Filler(session, reader.read(names, list(names)), self._seed).fill(rows, more=True)
+                wanted = [oid for oid, t in names.items() if f"{t.schema}.{t.name}" not in exclude_tables]
+                return Filler(session, reader.read(names, wanted), self._seed).fill(rows, more=True)
 
         return self._in_transaction(connection, exclude_schemas, work)
 

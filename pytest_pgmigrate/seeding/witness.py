@@ -78,6 +78,8 @@ class Witness:
         if found:
             vectors = [tuple(kept[number][at] for number, at in enumerate(indexes)) for _, indexes in found]
             return _diverse(list(dict.fromkeys(vectors)), candidates)
+        if found is not None and all(len(ways) == len(at_all) for ways, at_all in zip(candidates, kept, strict=True)):
+            return []
         climbed = [self._climb(checks, columns, candidates, row, at) for at, row in enumerate(pilots)]
         return list(dict.fromkeys(vector for vector in climbed if vector))
 

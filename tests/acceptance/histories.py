@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,10 +22,17 @@ Found = tuple[str, int, str]
 class Outcome:
     """One pytest run of ours: exit code, output and the JSON document."""
 
-    def __init__(self, result: pytest.RunResult, document: dict[str, Any]) -> None:
-        self.ret = result.ret
-        self.text = result.stdout.str() + result.stderr.str()
+    def __init__(self, done: subprocess.CompletedProcess[str], document: dict[str, Any]) -> None:
+        self.ret = done.returncode
+        self.text = done.stdout + done.stderr
         self.document = document
+
+    @property
+    def traceback(self) -> str:
+        """The first Python traceback of the output, which no input of a user may cause; "" when there is none."""
+        at = self.text.find("Traceback")
+        at = at if at >= 0 else self.text.find("raise ")
+        return self.text[max(at - 500, 0) : at + 1500] if at >= 0 else ""
 
     def findings(self, folder: str) -> set[Found]:
         """Errors and warnings of one history that no directive silenced."""
@@ -53,13 +59,25 @@ def skipped(folder: Path) -> dict[str, str]:
     return {entry["file"]: entry["needs"] for entry in document.get("skipped", ())}
 
 
-def run(pytester: pytest.Pytester, folders: dict[str, Path], *flags: str) -> Outcome:
-    """Copy histories into a fresh project and run ``pytest --pgmigrate`` over them."""
+def run(project: Path, folders: dict[str, Path], *flags: str) -> Outcome:
+    """Copy histories into an empty project and run ``pytest --pgmigrate`` over them in a process of its own."""
     for name, source in folders.items():
-        shutil.copytree(source, pytester.path / name)
+        shutil.copytree(source, project / name)
+    (project / "pytest.ini").write_text("[pytest]\n")
     paths = [f"--pgmigrate-path={name}" for name in folders]
-    result = pytester.runpytest_subprocess(
-        "-p", "no:faker", "--pgmigrate", "-m", "pgmigrate", "--pgmigrate-report=json:report.json", *paths, *flags
-    )
-    report = pytester.path / "report.json"
-    return Outcome(result, json.loads(report.read_text(encoding="utf-8")) if report.exists() else {})
+    report = project / "report.json"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:faker",
+        "-p",
+        "no:cacheprovider",
+        "--pgmigrate",
+        "-m",
+        "pgmigrate",
+    ]
+    command += [f"--pgmigrate-report=json:{report}", *paths, *flags]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    return Outcome(done, json.loads(report.read_text(encoding="utf-8")) if report.exists() else {})

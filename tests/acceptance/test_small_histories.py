@@ -11,15 +11,14 @@ SOUND = sorted(path for path in (FIXTURES / "sound").iterdir() if path.is_dir())
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Outcome:
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """All of them in one run on one pair of servers: each history has databases of its own."""
-    pytester = pytest.Pytester(request, tmp_path_factory, pytest.MonkeyPatch(), _ispytest=True)
-    return run(pytester, {p.name: p for p in [*WRONG, *SOUND]}, "--pgmigrate-engine=embedded")
+    return run(tmp_path_factory.mktemp("project"), {p.name: p for p in [*WRONG, *SOUND]}, "--pgmigrate-engine=embedded")
 
 
 @pytest.mark.parametrize("name", [path.name for path in WRONG])
 def test_wrong_history_gives_its_finding(outcome: Outcome, name: str) -> None:
-    assert outcome.findings(name) == expected(FIXTURES / "wrong" / name), outcome.text
+    assert outcome.findings(name) == expected(FIXTURES / "wrong" / name), outcome.text[-3000:]
 
 
 @pytest.mark.parametrize("name", [path.name for path in SOUND])
@@ -29,5 +28,5 @@ def test_sound_history_gives_none(outcome: Outcome, name: str) -> None:
 
 
 def test_no_traceback_and_exit_code_one(outcome: Outcome) -> None:
-    assert "Traceback" not in outcome.text
+    assert not outcome.traceback
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED

@@ -109,9 +109,23 @@ def whole_process(folder: Path, *flags: str) -> float:
     """Seconds of a whole ``pytest --pgmigrate`` process."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:faker", "-p", "no:cacheprovider", "--pgmigrate"]
     clock = time.perf_counter()
-    done = subprocess.run([*command, "-m", "pgmigrate", "-c", "/dev/null", f"--rootdir={folder.parent}",
-                           f"--pgmigrate-path={folder}", "--pgmigrate-engine=embedded", *flags],
-                          capture_output=True, text=True, cwd=folder.parent, check=False)
+    done = subprocess.run(
+        [
+            *command,
+            "-m",
+            "pgmigrate",
+            "-c",
+            "/dev/null",
+            f"--rootdir={folder.parent}",
+            f"--pgmigrate-path={folder}",
+            "--pgmigrate-engine=embedded",
+            *flags,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=folder.parent,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     return time.perf_counter() - clock
 
@@ -149,8 +163,11 @@ def main() -> None:
             write_chain(long, 1000)
             seconds = ours(bare, long)
             first, last = statistics.mean(seconds[:100]), statistics.mean(seconds[-100:])
-            print(f"1000 migrations: first tenth {first * 1000:.1f} ms, last tenth {last * 1000:.1f} ms each, "
-                  f"ratio {last / first:.2f}", flush=True)
+            print(
+                f"1000 migrations: first tenth {first * 1000:.1f} ms, last tenth {last * 1000:.1f} ms each, "
+                f"ratio {last / first:.2f}",
+                flush=True,
+            )
         bare.close()
         one = Path(temporary) / "one" / "migrations"
         write_chain(one, 1)

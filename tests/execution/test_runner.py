@@ -11,7 +11,7 @@ from tests.execution.conftest import MakeHistory
 
 
 def rows(database: Database, query: str) -> list[tuple[object, ...]]:
-    return database.control.execute(query).fetchall()  # type: ignore[arg-type]
+    return database.control.execute(query).fetchall()
 
 
 def run(database: Database, make_history: MakeHistory, up: str, *, watched: bool) -> Step:
@@ -24,7 +24,9 @@ def watched(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-def test_failing_statement_undoes_the_earlier_ones(database: Database, make_history: MakeHistory, watched: bool) -> None:
+def test_failing_statement_undoes_the_earlier_ones(
+    database: Database, make_history: MakeHistory, watched: bool
+) -> None:
     step = run(database, make_history, "CREATE TABLE a (id int);\nINSERT INTO nowhere VALUES (1);\n", watched=watched)
 
     assert step.error is not None

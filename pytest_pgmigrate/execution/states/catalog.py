@@ -22,7 +22,7 @@ from pytest_pgmigrate.execution.states.catalogs import (
 from pytest_pgmigrate.execution.states.fetch import GROUP_UNITS, Fetched, Fetcher
 from pytest_pgmigrate.execution.states.groups import GROUPS
 from pytest_pgmigrate.execution.states.mirror import LostTrack, Mirror
-from pytest_pgmigrate.execution.states.model import Columns, Relation
+from pytest_pgmigrate.execution.states.model import Columns, Relation, Sequence
 from pytest_pgmigrate.model.state import Attributes, ObjectKey
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _DEPENDENTS = """
     join pg_depend d on d.refclassid = r.class and d.refobjid = r.object
     where d.deptype <> 'e'
 """
+_CLASS_OF_KIND = {"relation": PG_CLASS, "sequence": PG_CLASS, "function": PG_PROC, "type": PG_TYPE}
 _QUERY_HOLDERS = frozenset((PG_REWRITE, PG_PROC, PG_POLICY))
 
 
@@ -72,9 +73,11 @@ class Catalog:
         self.relations: dict[int, Relation] = {}
         self.columns: dict[int, Columns] = {}
         self.keys: dict[int, tuple[str, ...]] = {}
-        self.sequences: dict[int, str] = {}
+        self.sequences: dict[int, Sequence] = {}
         self.reread: set[int] = set()
-        """Tables whose stored rows may read differently since this was last cleared."""
+        """Tables whose stored rows may read differently though nothing of theirs changed; the reader clears it."""
+        self.refreshed: set[int] = set()
+        """Relations of which something was read again; the reader clears it."""
 
     @property
     def objects(self) -> dict[ObjectKey, Attributes]:
@@ -88,7 +91,7 @@ class Catalog:
         self.relations, self.columns, self.keys, self.sequences = {}, {}, {}, {}
         units = {unit for unit in self.mirror.units() if not unit[0].startswith(("of ", "every"))}
         self._take(units | GROUP_UNITS, self._fetcher.fetch(units | GROUP_UNITS, {}))
-        self.reread |= self.relations.keys()
+        self.refreshed |= self.relations.keys()
 
     def update(self, wrote: Wrote, xmin: str, *, everything: bool = False) -> None:
         """Read what changed since ``xmin`` was the oldest running transaction."""
@@ -164,6 +167,7 @@ class Catalog:
 
     def _drop(self, unit: Unit) -> None:
         kind, oid = unit
+        self.refreshed.add(oid)
         if kind == "relation":
             self.relations.pop(oid, None)
         elif kind == "column":
@@ -197,34 +201,40 @@ class Catalog:
         for unit, old in before.items():
             kind, oid = unit
             if kind == "relation":
-                dirty |= self._moved(oid, old, fetched.get(unit), before.keys())
-            if old is None or unit not in fetched or old.signature == fetched[unit].signature:
+                dirty |= self._moved(unit, old, fetched.get(unit))
+            new = fetched.get(unit)
+            if old is None or new is None:
+                if self._crossed(unit, old, new):
+                    references.add((_CLASS_OF_KIND[kind], oid))
+                continue
+            if old.signature == new.signature:
                 continue
             relation = self.relations.get(oid) or old_relations.get(oid)
             if kind in ("relation", "column") and relation is not None:
-                added = kind == "column" and set(old.signature) <= set(fetched[unit].signature)
+                added = kind == "column" and set(old.signature) <= set(new.signature)
                 if added and relation.kind != "c":
                     additions.add((PG_CLASS, oid))
                 else:
                     references.update(relation.references())
                     dirty |= self._parts_of(oid)
-            elif kind == "sequence":
-                references.add((PG_CLASS, oid))
-            elif kind == "function":
-                references.add((PG_PROC, oid))
-            elif kind == "type":
-                references.add((PG_TYPE, oid))
+            elif kind in _CLASS_OF_KIND:
+                references.add((_CLASS_OF_KIND[kind], oid))
             elif kind == "constraint":
-                gone = set(old.signature) - set(fetched[unit].signature)
+                gone = set(old.signature) - set(new.signature)
                 references.update((PG_CONSTRAINT, int(text.split(":", 1)[0])) for text in gone)
         return dirty | self._dependents(references, additions)
 
-    def _moved(self, oid: int, old: Fetched | None, new: Fetched | None, asked: Collection[Unit]) -> set[Unit]:
+    def _crossed(self, unit: Unit, old: Fetched | None, new: Fetched | None) -> bool:
+        """Whether an object came out of, or went into, an excluded schema: it has another name and is not new."""
+        catalog = _CLASS_OF_KIND.get(unit[0])
+        reference = (catalog or 0, unit[1])
+        return (old is None) != (new is None) and reference in self.mirror.owners and reference not in self.mirror.born
+
+    def _moved(self, unit: Unit, old: Fetched | None, new: Fetched | None) -> set[Unit]:
         """Parts of a relation that was renamed, or came out of or went into an excluded schema."""
+        oid = unit[1]
         if old is None:
-            # Of a relation that was created, the columns are new too, and all parts are asked for already.
-            fresh = ("column", oid) in asked
-            return set() if fresh or new is None else {(part, oid) for part in RELATION_PARTS}
+            return {(part, oid) for part in RELATION_PARTS} if self._crossed(unit, old, new) else set()
         if new is not None and old.signature == new.signature:
             return set()
         return self._parts_of(oid)

@@ -67,7 +67,12 @@ MIRRORED: tuple[Mirrored, ...] = (
         "c.oid",
     ),
     Mirrored("pg_index", "'index/' || c.indrelid", key="c.indexrelid"),
-    Mirrored("pg_trigger", "'trigger/' || c.tgrelid", "c.oid", where="not (c.tgisinternal and c.tgenabled = 'O')"),
+    Mirrored(
+        "pg_trigger",
+        "case when c.tgisinternal then 'constraint/' else 'trigger/' end || c.tgrelid",
+        "c.oid",
+        where="not (c.tgisinternal and c.tgenabled = 'O')",
+    ),
     Mirrored(
         "pg_rewrite",
         "case when c.rulename = '_RETURN' then 'relation/' else 'rule/' end || c.ev_class",

@@ -33,13 +33,15 @@ def _objects(old: Mapping[ObjectKey, Attributes], new: Mapping[ObjectKey, Attrib
     # Two states of one reader share the attributes of everything that was not read again: comparing is quick then.
     if old is new or old == new:
         return ()
-    missing = {key for key in old if key not in new}
-    extra = {key for key in new if key not in old}
+    suspects = [(key, after, old.get(key)) for key, after in new.items() if old.get(key) is not after]
+    extra = {key for key, _, before in suspects if before is None}
+    missing: set[ObjectKey] = set()
+    if len(old) > len(new) - len(extra):
+        missing = {key for key in old if key not in new}
     changes = [ObjectChange(key, "missing") for key in missing if not _follows(key, old, missing)]
     changes += [ObjectChange(key, "extra") for key in extra if not _follows(key, new, extra)]
-    for key, before in old.items():
-        after = new.get(key)
-        if after is not None and after is not before:
+    for key, after, before in suspects:
+        if before is not None:
             changes += _attributes(key, before, after)
     return tuple(sorted(changes, key=lambda change: (change.key, change.change, change.attribute)))
 
@@ -101,15 +103,17 @@ def _tables(old: Mapping[str, TableDigest], new: Mapping[str, TableDigest]) -> t
 
 
 def _table(name: str, old: TableDigest, new: TableDigest) -> TableChange | None:
-    """A column that only one side has is the catalog's difference; here the rows of the common columns count."""
+    """A column that only one side has is the catalog's difference; here the rows of the common columns count.
+
+    Digests keyed otherwise (the primary key is another one) say nothing of each other: then the rows are suspected,
+    unless there are none, and ``locate`` tells.
+    """
+    if old.keyed != new.keyed:
+        return TableChange(name, old.count, new.count) if old.count or new.count else None
     common = [column for column in old.columns if column in new.columns]
-    same_columns = len(common) == len(old.columns) == len(new.columns)
-    comparable = old.keyed == new.keyed
-    differing = tuple(column for column in common if old.columns[column] != new.columns[column]) if comparable else ()
-    if same_columns:
-        if (old.count, old.rows) == (new.count, new.rows):
-            return None
-    elif old.count == new.count and not differing:
+    differing = tuple(column for column in common if old.columns[column] != new.columns[column])
+    same_rows = old.count == new.count and not differing
+    if same_rows and (old.rows == new.rows or not len(common) == len(old.columns) == len(new.columns)):
         return None
     # When rows are missing, extra or have another key, the sums of all columns differ, which says nothing of columns.
     shown = differing if old.count == new.count and len(differing) < len(common) else ()

@@ -6,16 +6,13 @@ hashes are summed as ``numeric``, which cannot overflow. ``hashtextextended`` is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 
 from pytest_pgmigrate.model.state import TableDigest
-
-if TYPE_CHECKING:
-    from pytest_pgmigrate.execution.states.model import Columns, Relation
 
 LARGE_OBJECTS = "pg_largeobject"
 """The name under which large objects appear among the tables."""
@@ -31,17 +28,22 @@ _LARGE_OBJECTS = """
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A table to digest: its name quoted, its columns, and its key (empty: the whole row)."""
+    """What to compute of a table: sums of ``columns``, keyed by ``key`` (empty: the whole row is its own key)."""
 
     name: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
-    populated: bool = True
+    everything: tuple[str, ...]
+    """All columns, for the digest of whole rows of a table without a key."""
 
-    @classmethod
-    def of(cls, relation: Relation, columns: Columns | None, key: Sequence[str]) -> Target:
-        """The target for a relation."""
-        return cls(relation.name, columns.names if columns else (), tuple(key), relation.populated)
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Count of rows, digest of keys or whole rows, and a sum per column asked for."""
+
+    count: int
+    rows: int
+    columns: tuple[int, ...]
 
 
 def quote(name: str) -> str:
@@ -63,41 +65,35 @@ def chain(columns: Iterable[str], table: str = "t") -> str:
 
 
 def statement(target: Target) -> str:
-    """The statement that gives one array of text: count, sum over whole rows, one sum per column."""
-    alias = _free("pgmigrate_key", target.columns)
-    sums = [f"sum({chain(sorted(target.columns))})"]
+    """The statement that gives one array of text: count, sum over keys or whole rows, one sum per column."""
+    alias = _free("pgmigrate_key", target.everything)
     # NULL has a hash of its own, made of the seed.
     null = f"hashint8extended({alias}, 1)"
-    sums += [f"sum(coalesce(hashtextextended({text_of(column)}, {alias}), {null}))" for column in target.columns]
+    sums = [f"sum(coalesce(hashtextextended({text_of(column)}, {alias}), {null}))" for column in target.columns]
     key = chain(target.key) if target.key else "0::int8"
+    rows = alias if target.key else chain(sorted(target.everything))
     # OFFSET 0 keeps the key's hash from being computed once per column.
     source = f"(select t.*, {key} as {alias} from only {target.name} t offset 0) t"
-    return f"select array[count(*), {', '.join(sums)}]::text from {source}"
+    return f"select array[{', '.join(['count(*)', f'sum({rows})', *sums])}]::text from {source}"
 
 
-def read_digests(
+def read_sums(
     connection: psycopg.Connection[Any], targets: Mapping[int, Target]
-) -> tuple[dict[int, TableDigest], dict[int, str]]:
-    """Digests by OID, and the reason for each table that could not be read."""
-    found: dict[int, TableDigest] = {}
+) -> tuple[dict[int, Sums], dict[int, str]]:
+    """Sums by OID, and the reason for each table that could not be read."""
+    found: dict[int, Sums] = {}
     failed: dict[int, str] = {}
-    pending = dict(targets)
-    for oid, target in targets.items():
-        if not target.populated:
-            # A materialized view WITH NO DATA cannot be read; that it is so is an attribute of the object.
-            found[oid] = TableDigest(0, 0, dict.fromkeys(target.columns, 0), bool(target.key))
-            del pending[oid]
-    for batch in _batches(pending):
+    for batch in _batches(targets):
         try:
             found.update(_read(connection, batch))
         except psycopg.Error as error:
             if connection.closed:
                 raise
             if len(batch) == 1:
-                failed[next(iter(batch))] = _reason(error)
+                failed[next(iter(batch))] = error.diag.message_primary or str(error).splitlines()[0]
                 continue
             for oid, target in batch.items():
-                one, reasons = read_digests(connection, {oid: target})
+                one, reasons = read_sums(connection, {oid: target})
                 found.update(one)
                 failed.update(reasons)
     return found, failed
@@ -110,19 +106,16 @@ def read_large_objects(connection: psycopg.Connection[Any]) -> TableDigest:
     return TableDigest(row[0], int(row[2]), {}, True)
 
 
-def _read(connection: psycopg.Connection[Any], batch: Mapping[int, Target]) -> Iterator[tuple[int, TableDigest]]:
+def _read(connection: psycopg.Connection[Any], batch: Mapping[int, Target]) -> dict[int, Sums]:
     statements = [statement(target) for target in batch.values()]
-    if len(statements) > 1:
-        statements = [f"({text})" for text in statements]
-    query = statements[0] if len(statements) == 1 else "select " + ", ".join(statements)
+    query = statements[0] if len(statements) == 1 else "select " + ", ".join(f"({text})" for text in statements)
     row = connection.execute(query.encode()).fetchone()
     assert row is not None
-    found = []
-    for (oid, target), text in zip(batch.items(), row, strict=True):
+    found = {}
+    for oid, text in zip(batch, row, strict=True):
         numbers = [0 if number == "NULL" else int(number) for number in text[1:-1].split(",")]
-        columns = dict(zip(target.columns, numbers[2:], strict=True))
-        found.append((oid, TableDigest(numbers[0], numbers[1], columns, bool(target.key))))
-    return iter(found)
+        found[oid] = Sums(numbers[0], numbers[1], tuple(numbers[2:]))
+    return found
 
 
 def _batches(targets: Mapping[int, Target]) -> Iterator[dict[int, Target]]:
@@ -143,7 +136,3 @@ def _free(name: str, columns: Iterable[str]) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _reason(error: psycopg.Error) -> str:
-    return error.diag.message_primary or str(error).splitlines()[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.execution.states.catalogs import Reference, Unit
 from pytest_pgmigrate.execution.states.groups import GROUPS
-from pytest_pgmigrate.execution.states.model import Columns, Relation
+from pytest_pgmigrate.execution.states.model import Column, Columns, Relation, Sequence
 from pytest_pgmigrate.execution.states.parts import HEADER, RELATION_PARTS_SQL, Part
 from pytest_pgmigrate.execution.states.routines import ROUTINE_PARTS_SQL
 from pytest_pgmigrate.model.state import Attributes, ObjectKey
@@ -34,7 +34,7 @@ class Fetched:
     relation: Relation | None = None
     columns: Columns | None = None
     key: tuple[str, ...] | None = None
-    sequence: str | None = None
+    sequence: Sequence | None = None
     names: dict[Reference, str] = field(default_factory=dict)
 
 
@@ -116,7 +116,7 @@ class Fetcher:
                 attributes[aliases[number - HEADER]] = tuple(sorted(row[number] or ()))
             key = _key(part.kind, row, relation)
             if key is not None and not _implied(part.kind, extra, attributes, relation):
-                _polish(part.kind, attributes, relation, extra)
+                _polish(part.kind, attributes, relation, unit, extra)
                 unit.objects[key] = attributes
 
     def _left_out(self, part: Part, row: tuple[Any, ...], extra: Row, relations: Mapping[int, Relation]) -> bool:
@@ -152,7 +152,10 @@ def _implied(part: str, extra: Row, attributes: Attributes, relation: Relation |
     return False
 
 
-def _polish(part: str, attributes: dict[str, object], relation: Relation | None, extra: Row) -> None:
+def _polish(part: str, attributes: dict[str, object], relation: Relation | None, unit: Fetched, extra: Row) -> None:
+    if part == "column" and unit.columns is not None:
+        # The rank among the live columns: attnum tells of columns dropped long ago.
+        attributes["position"] = len(unit.columns.columns)
     if part == "column" and relation is not None and relation.kind in ("v", "m"):
         for name in ("type", "position", "not_null", "collation"):
             attributes.pop(name)
@@ -177,12 +180,9 @@ def _remember_relation(unit: Fetched, row: tuple[Any, ...], extra: Row) -> None:
 
 
 def _remember_column(unit: Fetched, row: tuple[Any, ...], extra: Row) -> None:
-    before = unit.columns or Columns((), "", False)
-    unit.columns = Columns(
-        (*before.names, extra["_name"]),
-        f"{before.vector}\n{extra['_name']} {extra['_vector']}",
-        before.named or bool(extra["_named"]),
-    )
+    before = unit.columns or Columns((), False)
+    column = Column(extra["_number"], extra["_name"], extra["_vector"])
+    unit.columns = Columns((*before.columns, column), before.named or bool(extra["_named"]))
 
 
 def _remember_index(unit: Fetched, row: tuple[Any, ...], extra: Row) -> None:
@@ -191,7 +191,7 @@ def _remember_index(unit: Fetched, row: tuple[Any, ...], extra: Row) -> None:
 
 
 def _remember_sequence(unit: Fetched, row: tuple[Any, ...], extra: Row) -> None:
-    unit.sequence = row[3]
+    unit.sequence = Sequence(row[3], extra["_file"])
 
 
 _REMEMBER: dict[str, Callable[[Fetched, tuple[Any, ...], Row], None]] = {

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 Wanted = Mapping[str, frozenset[int] | None]
 """Blocks to look at by catalog; None for all of them."""
 
-_BLOCKS_AT_MOST = 200
-
 
 class LostTrack(Exception):
     """The rows found do not follow from those known; everything must be read again."""
@@ -33,6 +31,8 @@ class Mirror:
         self._rows: dict[str, dict[str, tuple[Unit, int]]] = {}
         self._blocks: dict[str, dict[str, set[str]]] = {}
         self.owners: dict[Reference, Unit] = {}
+        self.born: set[Reference] = set()
+        """What the last update found for the first time."""
 
     def units(self) -> set[Unit]:
         """Every unit that some row belongs to."""
@@ -54,6 +54,7 @@ class Mirror:
         Raises LostTrack.
         """
         dirty: set[Unit] = set()
+        self.born, known = set(), set[Reference]()
         arrived: list[tuple[str, list[str]]] = []
         for name, alive, fresh in read_rows(connection, wanted, xmin):
             gone = self._known(name, wanted[name]) - alive
@@ -62,11 +63,12 @@ class Mirror:
                 raise LostTrack(name)
             # A place can be used again: whatever stood where a recent row stands now is gone.
             gone |= written & self._rows[name].keys()
-            dirty |= self._forget(name, gone)
+            dirty |= self._forget(name, gone, known)
             arrived.append((name, fresh))
         # Comments on what was just dropped cannot be resolved any more, and need not be.
         for name, fresh in arrived:
             dirty |= self._learn(name, fresh)
+        self.born -= known
         return self._resolve(dirty)
 
     def matches(self, connection: psycopg.Connection[Any], wanted: Wanted, xmin: str) -> bool:
@@ -89,7 +91,7 @@ class Mirror:
         places = self._blocks[name]
         return {place for block in blocks for place in places.get(str(block), ())}
 
-    def _forget(self, name: str, places: Iterable[str]) -> set[Unit]:
+    def _forget(self, name: str, places: Iterable[str], known: set[Reference]) -> set[Unit]:
         rows, blocks, oid = self._rows[name], self._blocks[name], self._class_oids[name]
         dirty = set()
         for place in places:
@@ -97,6 +99,7 @@ class Mirror:
             blocks[_block(place)].discard(place)
             dirty.add(self._resolve_one(unit))
             if own:
+                known.add((oid, own))
                 self.owners.pop((oid, own), None)
         return dirty
 
@@ -110,6 +113,7 @@ class Mirror:
             dirty.add(unit)
             if own:
                 self.owners[oid, own] = unit
+                self.born.add((oid, own))
         return dirty
 
     def _resolve(self, units: set[Unit]) -> set[Unit]:
@@ -130,40 +134,32 @@ def read_rows(
     connection: psycopg.Connection[Any], wanted: Wanted, xmin: str | None
 ) -> list[tuple[str, set[str], list[str]]]:
     """Places alive and rows recently written of each wanted catalog: ``(catalog, places, rows)``."""
-    cursors = []
-    with connection.pipeline():
-        for catalog in MIRRORED:
-            if catalog.name not in wanted:
-                continue
-            blocks = wanted[catalog.name]
-            if xmin is None or blocks is None or len(blocks) > _BLOCKS_AT_MOST:
-                cursor = connection.execute(_ALL[catalog.name], {"xmin": xmin}, prepare=True)
-            else:
-                parameters = {"xmin": xmin, "blocks": list(blocks)}
-                cursor = connection.execute(_SOME[catalog.name], parameters, prepare=True)
-            cursors.append((catalog.name, cursor))
-    found = []
-    for name, cursor in cursors:
-        row = cursor.fetchone()
-        assert row is not None
-        alive, fresh = row
-        some = wanted[name]
-        places = set(alive.split(" ")) if alive else set()
-        if some is not None and len(some) > _BLOCKS_AT_MOST:
-            kept = {str(block) for block in some}
-            places = {place for place in places if _block(place) in kept}
-            rows = [r for r in fresh.split(";") if _block(r) in kept] if fresh else []
+    branches = []
+    parameters: dict[str, object] = {"xmin": xmin}
+    for name in _ALL:
+        if name not in wanted:
+            continue
+        blocks = wanted[name]
+        if xmin is None or blocks is None:
+            branches.append(_ALL[name])
         else:
-            rows = fresh.split(";") if fresh else []
-        found.append((name, places, rows))
-    return found
+            branches.append(_SOME[name])
+            parameters[name] = list(blocks)
+    if not branches:
+        return []
+    # One statement for all: the same few sets of catalogs recur, so that it is soon a prepared one.
+    rows = connection.execute(" union all ".join(branches).encode(), parameters, prepare=True)
+    return [
+        (name, set(alive.split(" ")) if alive else set(), fresh.split(";") if fresh else [])
+        for name, alive, fresh in rows
+    ]
 
 
 def _query(catalog: Mirrored, source: str) -> str:
     # age() of both, because transaction IDs wrap around; without xmin every row counts as recent.
     recent = "age(c.xmin) <= coalesce(age(%(xmin)s::xid), 2147483647)"
     return f"""
-        select string_agg(c.ctid::text, ' '),
+        select '{catalog.name}', string_agg(c.ctid::text, ' '),
                string_agg(concat_ws(' ', c.ctid, {catalog.own}, {catalog.unit}), ';') filter (where {recent})
         from {source}
         where ({catalog.key} >= 16384 or age(c.xmin) <= age(%(xmin)s::xid)) and {catalog.where}
@@ -172,7 +168,7 @@ def _query(catalog: Mirrored, source: str) -> str:
 
 def _some(catalog: Mirrored) -> str:
     # LATERAL with OFFSET 0 keeps the comparison with ctid a TID range scan of one block.
-    source = f"""unnest(%(blocks)s::int8[]) b, lateral (
+    source = f"""unnest(%({catalog.name})s::int8[]) b, lateral (
         select c.*, c.ctid, c.xmin from {catalog.name} c
         where c.ctid >= concat('(', b, ',0)')::tid and c.ctid < concat('(', b + 1, ',0)')::tid offset 0) c"""
     return _query(catalog, source)

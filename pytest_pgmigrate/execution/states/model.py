@@ -34,10 +34,26 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """Columns of a relation: names in order; ``vector`` is what decides how stored rows read."""
+class Column:
+    """A live column; ``vector`` is what decides, beside the stored rows, how its values read."""
 
-    names: tuple[str, ...]
+    number: int
+    name: str
     vector: str
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The live columns of a relation in order."""
+
+    columns: tuple[Column, ...]
     named: bool
     """Some column's text is the name of a catalog object (``regclass``), which any DDL may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A sequence by name, with its relfilenode."""
+
+    name: str
+    file: int

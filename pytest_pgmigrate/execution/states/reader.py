@@ -15,11 +15,11 @@ from pytest_pgmigrate.execution.states.catalogs import MIRRORED
 from pytest_pgmigrate.execution.states.groups import GROUPS
 from pytest_pgmigrate.execution.states.replica import Pending, ReplicaCheck
 from pytest_pgmigrate.execution.states.roles import read_roles_with_oids
-from pytest_pgmigrate.execution.states.sequences import read_sequences
+from pytest_pgmigrate.execution.states.sequences import Sequences
 from pytest_pgmigrate.execution.states.settings import reader_options
 from pytest_pgmigrate.execution.states.tables import Tables
 from pytest_pgmigrate.execution.states.wal import Position, Touched
-from pytest_pgmigrate.model.state import Attributes, Difference, SequenceValue, State
+from pytest_pgmigrate.model.state import Attributes, Difference, State
 
 if TYPE_CHECKING:
     from pytest_pgmigrate.execution.states.wal import WalOracle
@@ -34,6 +34,7 @@ _SNAPSHOT = "select pg_snapshot_xmin(pg_current_snapshot())::text"
 _ROLE_CATALOGS = frozenset(
     ("pg_authid", "pg_auth_members", "pg_db_role_setting", "pg_shdescription", "pg_parameter_acl")
 )
+_LARGE_OBJECT_CATALOGS = frozenset(("pg_largeobject", "pg_largeobject_metadata"))
 _MIRRORED = frozenset(catalog.name for catalog in MIRRORED)
 _GROUPED = frozenset(name for group in GROUPS for name in group.catalogs)
 
@@ -124,7 +125,7 @@ class StateReader:
         self._files: dict[tuple[bool, int], str] = {}
         self._foreign: set[int] = set()
         self._tables = Tables()
-        self._sequences: dict[str, SequenceValue] = {}
+        self._sequences = Sequences()
         self._roles: dict[str, Attributes] = {}
         self._role_names: dict[int, str] = {}
         self._pending = Pending(None)
@@ -165,14 +166,14 @@ class StateReader:
         if self._catalog is None:
             self._catalog = Catalog(connection, self._exclude_schemas, self._exclude_tables)
             self._read_files(connection)
-            touched = None
+            touched: Touched | None = None
             self._first(connection, self._catalog)
         else:
             touched = self._touched(position)
             self._next(connection, self._catalog, touched)
         if position.quiet:
             self._start, self._xmin = position.lsn, position.xmin
-        self._sequences = self._read_sequences(connection, self._catalog)
+        self._sequences.read(connection, self._catalog.sequences, touched)
         self._last = self._state(self._catalog)
         return self._last
 
@@ -195,14 +196,13 @@ class StateReader:
     def _first(self, connection: psycopg.Connection[Any], catalog: Catalog) -> None:
         catalog.read()
         self._roles, self._role_names = read_roles_with_oids(connection)
-        self._tables.read(connection, catalog, set(catalog.relations))
+        self._tables.update(connection, catalog, None)
         self._tables.read_large_objects(connection)
-        catalog.reread.clear()
         self._pending = Pending(None)
 
     def _next(self, connection: psycopg.Connection[Any], catalog: Catalog, touched: Touched | None) -> None:
         if touched is not None and not touched:
-            self._tables.read(connection, catalog, self._tables.unwatched(catalog))
+            self._tables.update(connection, catalog, touched)
             return
         names, unknown = self._names(touched)
         wrote = _wrote(names)
@@ -212,10 +212,8 @@ class StateReader:
             # A catalog was rewritten (VACUUM FULL): what was written to its new file went unseen.
             catalog.read()
             touched, self._pending = None, Pending(None)
-        tables = self._tables.changed(catalog, touched)
-        catalog.reread.clear()
-        self._tables.read(connection, catalog, tables)
-        if touched is None or "pg_largeobject" in names:
+        tables = self._tables.update(connection, catalog, touched)
+        if touched is None or not _LARGE_OBJECT_CATALOGS.isdisjoint(names):
             self._tables.read_large_objects(connection)
         self._pending = self._pending.joined(wrote, tables)
 
@@ -237,7 +235,7 @@ class StateReader:
     def _files_moved(self, connection: psycopg.Connection[Any], catalog: Catalog, unknown: set[int]) -> bool:
         """Whether a catalog has another file now; asked only when a file was written that is nobody's."""
         unknown -= {file for relation in catalog.relations.values() for file in (relation.file, relation.toast)}
-        unknown -= self._foreign
+        unknown -= {sequence.file for sequence in catalog.sequences.values()} | self._foreign
         if not unknown:
             return False
         before = self._files
@@ -254,12 +252,9 @@ class StateReader:
         self._roles, self._role_names = read_roles_with_oids(connection)
         return any(self._role_names.get(oid, name) != name for oid, name in before.items())
 
-    def _read_sequences(self, connection: psycopg.Connection[Any], catalog: Catalog) -> dict[str, SequenceValue]:
-        return read_sequences(connection, catalog.sequences, self._sequences) if catalog.sequences else {}
-
     def _state(self, catalog: Catalog) -> State:
-        tables, unreadable = self._tables.by_name(catalog)
-        return State(catalog.objects, tables, self._sequences, self._roles, unreadable)
+        tables, unreadable = self._tables.by_name()
+        return State(catalog.objects, tables, self._sequences.by_name, self._roles, unreadable)
 
 
 def _wrote(names: dict[str, frozenset[int] | None]) -> Wrote:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.execution.states.catalog import Catalog, Wrote
 from pytest_pgmigrate.execution.states.compare import compare
-from pytest_pgmigrate.execution.states.digests import LARGE_OBJECTS, Target, read_digests
+from pytest_pgmigrate.execution.states.digests import LARGE_OBJECTS
 from pytest_pgmigrate.execution.states.fetch import Fetcher
+from pytest_pgmigrate.execution.states.tables import read_tables
 from pytest_pgmigrate.model.state import Difference, State
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ class ReplicaCheck:
         groups = catalog.group_units(pending.grouped)
         if not same or (groups and not catalog.same_groups(self._fetcher, groups)):
             return self._whole(state, logged, catalog)
-        wanted = {oid: tables.targets[oid] for oid in pending.tables if oid in logged and oid in tables.digests}
-        found, failed = read_digests(self._connection, wanted)
-        if failed or any(found[oid] != tables.digests[oid] for oid in wanted):
+        if tables.differing(self._connection, pending.tables & logged):
             return self._whole(state, logged, catalog)
         return Difference()
 
@@ -86,23 +85,11 @@ class ReplicaCheck:
         """Read everything on the replica and compare object by object, row digest by row digest."""
         mine = Catalog(self._connection, *self._excluded)
         mine.read()
-        targets = {
-            oid: Target.of(relation, mine.columns.get(oid), mine.keys.get(oid, ()))
-            for oid, relation in mine.relations.items()
-            if relation.holds_rows and not relation.unlogged
-        }
-        found, failed = read_digests(self._connection, targets)
-        names = {oid: relation.name for oid, relation in mine.relations.items()}
+        digests, unreadable = read_tables(self._connection, mine)
         unlogged = {relation.name for oid, relation in catalog.relations.items() if oid not in logged}
         here = State(
             state.objects,
             {name: d for name, d in state.tables.items() if name not in unlogged and name != LARGE_OBJECTS},
             {},
         )
-        there = State(
-            mine.objects,
-            {names[oid]: digest for oid, digest in found.items()},
-            {},
-            unreadable={names[oid]: reason for oid, reason in failed.items()},
-        )
-        return compare(here, there)
+        return compare(here, State(mine.objects, digests, {}, unreadable=unreadable))

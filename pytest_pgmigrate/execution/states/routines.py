@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_pgmigrate.execution.states.parts import NOT_MEMBER, SCHEMA, Part
+from pytest_pgmigrate.execution.states.parts import NOT_MEMBER, SCHEMA, Part, comment_of
 
 # pg_get_functiondef refuses aggregates; their definition is what CREATE AGGREGATE can set.
 _FUNCTION = f"""
@@ -20,7 +20,7 @@ _FUNCTION = f"""
             from pg_aggregate g where g.aggfnoid = p.oid) end as definition,
         pg_get_userbyid(p.proowner)::text as owner,
         coalesce(p.proacl, acldefault('f', p.proowner))::text[] as acl,
-        obj_description(p.oid, 'pg_proc') as comment
+        {comment_of(1255, "p.oid")} as comment
     from pg_proc p
     join pg_namespace n on n.oid = p.pronamespace
     where p.oid = any (%(oids)s::oid[]) and {SCHEMA} and {NOT_MEMBER.format(catalog=1255, oid="p.oid")}
@@ -43,7 +43,7 @@ _TYPE = f"""
             as "default",
         case when y.typcollation <> 0 and y.typtype = 'd' then y.typcollation::regcollation::text end as collation,
         (select array_agg(concat_ws(' ', quote_ident(k.conname), pg_get_constraintdef(k.oid),
-                'comment: ' || obj_description(k.oid, 'pg_constraint')) order by k.conname)
+                'comment: ' || {comment_of(2606, "k.oid")}) order by k.conname)
             from pg_constraint k where k.contypid = y.oid and k.contype <> 'n') as constraints,
         (select concat_ws(' ', format_type(r.rngsubtype, null), r.rngcollation::regcollation::text, o.opcname,
                 r.rngcanonical::text, r.rngsubdiff::text, format_type(r.rngmultitypid, null))
@@ -53,7 +53,7 @@ _TYPE = f"""
             y.typmodout::text, y.typanalyze::text, y.typalign, y.typstorage, y.typsubscript::text) end as definition,
         pg_get_userbyid(y.typowner)::text as owner,
         coalesce(y.typacl, acldefault('T', y.typowner))::text[] as acl,
-        obj_description(y.oid, 'pg_type') as comment
+        {comment_of(1247, "y.oid")} as comment
     from pg_type y
     join pg_namespace n on n.oid = y.typnamespace
     where y.oid = any (%(oids)s::oid[]) and y.typtype in ('b', 'd', 'e', 'r', 'p') and y.typoutput <> 751

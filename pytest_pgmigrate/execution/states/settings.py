@@ -26,6 +26,12 @@ _SESSION: dict[str, str] = {
     "max_parallel_workers_per_gather": "0",
     # The same few statements run hundreds of times with other parameters; planning them anew costs more than they do.
     "plan_cache_mode": "force_generic_plan",
+    # A generic plan, made before anyone analyzed the catalogs, does not know that it looks for a handful of rows. Tables
+    # themselves are still read by sequential scans: without a condition no index scan is considered.
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "enable_indexonlyscan": "off",
     "lock_timeout": "10s",
     "statement_timeout": "0",
     "idle_session_timeout": "0",

@@ -24,10 +24,10 @@ _LIMIT = 16 * 1024 * 1024
 _LIMIT_15 = 3 * 1024 * 1024
 
 # Records that write a heap's main fork without changing what any query sees: row locks, hint bits, pruning,
-# freezing, in-place statistics of pg_class; and access methods of indexes and sequences, which are read otherwise.
+# freezing, in-place statistics of pg_class; and the access methods of indexes.
 # Whatever is not named here counts as a change.
 _HARMFUL = """
-    resource_manager not in ('Btree', 'Hash', 'Gin', 'Gist', 'SPGist', 'BRIN', 'Sequence')
+    resource_manager not in ('Btree', 'Hash', 'Gin', 'Gist', 'SPGist', 'BRIN')
     and not (resource_manager = 'XLOG' and record_type in ('FPI', 'FPI_FOR_HINT'))
     and not (resource_manager = 'Heap' and record_type in ('LOCK', 'INPLACE'))
     and not (resource_manager = 'Heap2' and record_type ~ '^(PRUNE|VACUUM|FREEZE|VISIBLE|LOCK_UPDATED)')

@@ -1,0 +1,189 @@
+"""Shows which rows of a table differ between two databases of one server: at most a few, by primary key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from pytest_pgmigrate.execution.states.digests import chain, quote
+from pytest_pgmigrate.execution.states.settings import PINNED
+from pytest_pgmigrate.model.state import RowChange, TableChange
+
+if TYPE_CHECKING:
+    from pytest_pgmigrate.model.state import State, TableDigest
+
+_SHAPE = """
+    select a.attname::text, pg_get_expr(d.adbin, d.adrelid),
+        coalesce((select k.ordinality from pg_index i, unnest(i.indkey::int2[]) with ordinality k
+            where i.indrelid = a.attrelid and i.indisprimary and k.k = a.attnum
+              and k.ordinality <= i.indnkeyatts), 0)::int4
+    from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum and a.attgenerated = ''
+    where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped
+    order by a.attnum
+"""
+_CONSTANT = re.compile(r"\s*\(*('(?:[^']|'')*'|-?[\d.]+|true|false|null)\)*(::[\w .\"\[\]()]+)?\)*\s*", re.IGNORECASE)
+_BUCKETS = 4096
+_ROWS_PER_BUCKET = 16
+_FETCH_AT_MOST = 20_000
+
+Row = tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    defaults: Mapping[str, str]
+
+
+def locate(
+    old: psycopg.Connection[Any],
+    new: psycopg.Connection[Any],
+    change: TableChange | str,
+    old_state: State | None = None,
+    new_state: State | None = None,
+    limit: int = 5,
+) -> TableChange:
+    """The rows of a table that differ; ``old`` is connected to a pristine clone, ``change`` is what ``compare`` gave.
+
+    Columns that both have are compared, by primary key when both have the same one, else row against row. When no
+    row differs (``compare`` suspects rows whose key is another one), counts are equal and nothing else is filled in.
+    Raises psycopg.Error when the table cannot be read.
+    """
+    table = change if isinstance(change, str) else change.table
+    same = old_state and new_state and old_state.tables.get(table) == new_state.tables.get(table)
+    with old.transaction(), new.transaction():
+        _pin(old)
+        _pin(new)
+        before, after = _shape(old, table), _shape(new, table)
+        columns = tuple(column for column in before.columns if column in after.columns)
+        if same or not columns:
+            return change if isinstance(change, TableChange) else TableChange(table, 0, 0)
+        counts = _count(old, table), _count(new, table)
+        key = before.key if before.key == after.key else ()
+        found = _differing(old, new, table, columns, key, max(counts))
+        if not found and counts[0] == counts[1]:
+            return TableChange(table, *counts)
+        lost = _lost(old, new, table, columns, after) if counts[1] else ()
+    differing = {column for row in found for column in row.values}
+    shown = tuple(column for column in columns if column in differing)
+    return TableChange(table, *counts, shown, tuple(found[:limit]), lost)
+
+
+def locate_without_before(table: str, old_digest: TableDigest, new_digest: TableDigest) -> TableChange:
+    """What digests alone tell, where no clone holds the old rows: counts, and columns when no row came or went."""
+    common = [column for column in old_digest.columns if column in new_digest.columns]
+    columns: tuple[str, ...] = ()
+    if old_digest.keyed and new_digest.keyed and old_digest.rows == new_digest.rows:
+        columns = tuple(c for c in common if old_digest.columns[c] != new_digest.columns[c])
+    return TableChange(table, old_digest.count, new_digest.count, columns)
+
+
+def _pin(connection: psycopg.Connection[Any]) -> None:
+    names, values = list(PINNED), list(PINNED.values())
+    connection.execute("select set_config(n, v, true) from unnest(%s::text[], %s::text[]) s(n, v)", (names, values))
+
+
+def _shape(connection: psycopg.Connection[Any], table: str) -> _Shape:
+    rows = connection.execute(_SHAPE, (table,)).fetchall()
+    keyed = sorted((position, name) for name, _, position in rows if position)
+    defaults = {name: default for name, default, _ in rows if default and _CONSTANT.fullmatch(default)}
+    return _Shape(tuple(row[0] for row in rows), tuple(name for _, name in keyed), defaults)
+
+
+def _count(connection: psycopg.Connection[Any], table: str) -> int:
+    row = connection.execute(f"select count(*) from only {table}".encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _differing(
+    old: psycopg.Connection[Any],
+    new: psycopg.Connection[Any],
+    table: str,
+    columns: Sequence[str],
+    key: Sequence[str],
+    count: int,
+) -> list[RowChange]:
+    """Rows that differ, from the buckets (by hash of the key) whose sums differ."""
+    buckets = min(_BUCKETS, max(1, count // _ROWS_PER_BUCKET))
+    bucket = f"({chain(key or sorted(columns))} & 4095) % {buckets}"
+    query = f"select {bucket}, count(*), sum({chain(sorted(columns))}) from only {table} t group by 1".encode()
+    mine, theirs = ({row[0]: row[1:] for row in c.execute(query).fetchall()} for c in (old, new))
+    differing = sorted(b for b in {*mine, *theirs} if mine.get(b) != theirs.get(b))
+    cells = ", ".join(f"t.{quote(column)}::text" for column in columns)
+    found: list[RowChange] = []
+    fetched = 0
+    for start in range(0, len(differing), 16):
+        chosen = differing[start : start + 16]
+        select = f"select {cells} from only {table} t where {bucket} = any ('{{{','.join(map(str, chosen))}}}')"
+        sides = [connection.execute(select.encode()).fetchall() for connection in (old, new)]
+        found += _by_key(sides, columns, key) if key else _by_row(sides, columns)
+        fetched += len(sides[0]) + len(sides[1])
+        if fetched > _FETCH_AT_MOST:
+            break
+    return found
+
+
+def _by_key(sides: Sequence[Sequence[Row]], columns: Sequence[str], key: Sequence[str]) -> list[RowChange]:
+    places = [columns.index(name) for name in key]
+    old, new = ({tuple(row[p] for p in places): row for row in side} for side in sides)
+    changes = []
+    for identity in sorted({*old, *new}, key=_order):
+        before, after = old.get(identity), new.get(identity)
+        if before == after:
+            continue
+        names = dict(zip(key, identity, strict=True))
+        if before is None or after is None:
+            changes.append(RowChange(names, "extra" if before is None else "missing"))
+            continue
+        pairs = zip(columns, before, after, strict=True)
+        changes.append(RowChange(names, "changed", {name: (was, now) for name, was, now in pairs if was != now}))
+    return changes
+
+
+def _by_row(sides: Sequence[Sequence[Row]], columns: Sequence[str]) -> list[RowChange]:
+    counts: dict[Row, int] = {}
+    for side, step in zip(sides, (-1, 1), strict=True):
+        for row in side:
+            counts[row] = counts.get(row, 0) + step
+    changes = []
+    for row in sorted((row for row, count in counts.items() if count), key=_order):
+        kind = "extra" if counts[row] > 0 else "missing"
+        changes += [RowChange(dict(zip(columns, row, strict=True)), kind)] * abs(counts[row])
+    return changes
+
+
+def _order(row: Row) -> tuple[tuple[bool, int, str], ...]:
+    """Numbers as numbers, NULL first."""
+    return tuple((cell is not None, len(cell or "") if (cell or "").isdigit() else 0, cell or "") for cell in row)
+
+
+def _lost(
+    old: psycopg.Connection[Any],
+    new: psycopg.Connection[Any],
+    table: str,
+    columns: Sequence[str],
+    after: _Shape,
+) -> tuple[str, ...]:
+    """Columns that held values and hold nothing but NULL or their default now."""
+    if not columns:
+        return ()
+
+    def values(connection: psycopg.Connection[Any], defaults: Mapping[str, str]) -> tuple[Any, ...]:
+        counts = []
+        for column in columns:
+            name = f"t.{quote(column)}"
+            beside = f" and {name}::text is distinct from ({defaults[column]})::text" if column in defaults else ""
+            counts.append(f"count(*) filter (where {name} is not null{beside})")
+        row = connection.execute(f"select {', '.join(counts)} from only {table} t".encode()).fetchone()
+        assert row is not None
+        return tuple(row)
+
+    had = values(old, after.defaults)
+    has = values(new, after.defaults)
+    return tuple(c for c, was, now in zip(columns, had, has, strict=True) if was and not now)

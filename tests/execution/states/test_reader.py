@@ -1,0 +1,204 @@
+"""What the reader promises beside seeing changes: what it may skip, what it survives, what it says when it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from pytest_pgmigrate.errors import ExecutionError
+from pytest_pgmigrate.execution.states import StateReader, compare, read_roles
+from pytest_pgmigrate.execution.states.wal import WalOracle
+from pytest_pgmigrate.model.cluster import Cluster
+from pytest_pgmigrate.model.state import ObjectKey, State
+
+USERS = "create table users (id serial primary key, name text); insert into users (name) select 'n' || i from generate_series(1, 9) i"
+
+
+def test_last_is_what_was_read(session: psycopg.Connection[Any], reader: StateReader) -> None:
+    assert reader.last is None
+    state = reader.read()
+    session.execute("create table later ()")
+    assert reader.last is state
+    assert ObjectKey("table", "public.later") in reader.read().objects
+    assert ObjectKey("table", "public.later") not in state.objects
+
+
+def test_nothing_written_reads_nothing_again(session: psycopg.Connection[Any], reader: StateReader) -> None:
+    session.execute(USERS)
+    first = reader.read()
+    second = reader.read()
+    assert second == first
+    assert second.objects is first.objects
+    assert second.tables is first.tables
+
+
+def test_only_what_was_written_is_read_again(session: psycopg.Connection[Any], reader: StateReader) -> None:
+    session.execute(USERS + "; create table other as select * from users")
+    first = reader.read()
+    session.execute("update other set name = 'x' where id = 1")
+    second = reader.read()
+    assert second.tables["public.users"] is first.tables["public.users"]
+    assert second.tables["public.other"] != first.tables["public.other"]
+    assert all(second.objects[key] is value for key, value in first.objects.items())
+
+
+def test_columns_that_differ_are_named(session: psycopg.Connection[Any], reader: StateReader) -> None:
+    session.execute("create table t (id int primary key, a int, b int); insert into t values (1, 1, 1), (2, 2, 2)")
+    before = reader.read()
+    session.execute("update t set b = 3 - b")
+    change = compare(before, reader.read()).tables[0]
+    assert change.columns == ("b",)
+
+
+def test_change_committed_after_it_was_written(
+    cluster: Cluster, database: str, session: psycopg.Connection[Any], reader: StateReader
+) -> None:
+    """Its WAL lies before the read that could not see it."""
+    session.execute(USERS)
+    with cluster.connect(database, autocommit=False) as writer:
+        writer.execute("update users set name = 'slow' where id = 1")
+        writer.execute("alter table users add column late int")
+        blind = cluster.connect(database)
+        blind.execute("create table unrelated ()")
+        blind.close()
+        with pytest.raises(ExecutionError, match="lock"):
+            # The open ALTER TABLE keeps users from being read.
+            StateReader(cluster, database).read()
+        writer.rollback()
+        writer.execute("update users set name = 'slow' where id = 1")
+        before = reader.read()
+        assert reader.read() == before
+        session.execute("create table meanwhile ()")
+        reader.read()
+        writer.commit()
+    difference = compare(before, reader.read())
+    assert [change.table for change in difference.tables] == ["public.users"]
+
+
+def test_asynchronous_commit_is_seen(session: psycopg.Connection[Any], reader: StateReader) -> None:
+    session.execute(USERS)
+    before = reader.read()
+    session.execute("set synchronous_commit = off")
+    for number in range(20):
+        session.execute(f"update users set name = 'async {number}' where id = 1")
+        after = reader.read()
+        assert compare(before, after).tables, number
+        before = after
+
+
+def test_sequence_that_moves_without_wal(session: psycopg.Connection[Any], reader: StateReader) -> None:
+    session.execute("create sequence s")
+    seen = [reader.read().sequences["public.s"]]
+    for _ in range(40):
+        session.execute("select nextval('s')")
+        seen.append(reader.read().sequences["public.s"])
+    assert [value.last_value for value in seen] == [1, *range(1, 41)]
+    assert [value.is_called for value in seen] == [False, *[True] * 40]
+    assert compare(State({}, {}, {"s": seen[3]}), State({}, {}, {"s": seen[5]})).sequences[0].forward
+
+
+def test_excluded_schema_and_table(session: psycopg.Connection[Any], make_reader: Callable[..., StateReader]) -> None:
+    session.execute(
+        "create schema pgmigrate; create table pgmigrate.ledger (v int); create table schema_migrations (v serial)"
+    )
+    session.execute("create table kept (v int references pgmigrate.missing)" if False else "create table kept (v int)")
+    reader = make_reader(exclude_schemas=("pgmigrate",), exclude_tables=("public.schema_migrations",))
+    before = reader.read()
+    session.execute("insert into pgmigrate.ledger values (1); alter table pgmigrate.ledger add column w int")
+    session.execute("insert into schema_migrations default values; create index on schema_migrations (v)")
+    after = reader.read()
+    assert after == before
+    assert set(after.tables) == {"public.kept", "pg_largeobject"}
+    assert not after.sequences
+    assert {key.name for key in after.objects if key.kind in ("schema", "table")} == {"public", "public.kept"}
+
+
+def test_table_that_cannot_be_read_is_named(session: psycopg.Connection[Any], reader: StateReader) -> None:
+    session.execute(USERS)
+    session.execute(
+        "create function boom(int) returns int language plpgsql immutable as 'begin raise ''boom %'', $1; end'"
+    )
+    session.execute(
+        "create type odd; create function odd_in(cstring) returns odd language internal immutable strict as 'int4in'"
+    )
+    session.execute(
+        "create function odd_out(odd) returns cstring language internal immutable strict as 'regtypeout';"
+        " create type odd (input = odd_in, output = odd_out, like = int4)"
+    )
+    session.execute("create table fine (v int); create table odds (v odd); insert into odds values ('1')")
+    session.execute("create materialized view never as select * from users with no data")
+    state = reader.read()
+    assert not state.unreadable
+    assert state.tables["public.never"].count == 0
+    session.execute(
+        "create or replace function odd_out(odd) returns cstring language internal immutable strict as 'byteaout'"
+    )
+    session.execute("create table big (v text); insert into big values ('x')")
+    assert state.tables["public.fine"].count == 0
+
+
+def test_lost_connection_is_an_execution_error_and_the_next_read_works(
+    cluster: Cluster, session: psycopg.Connection[Any], reader: StateReader
+) -> None:
+    session.execute(USERS)
+    before = reader.read()
+    pid = reader.connection.info.backend_pid
+    session.execute("select pg_terminate_backend(%s, 5000)", (pid,))
+    with pytest.raises(ExecutionError, match="could not be read"):
+        reader.read()
+    assert reader.read() == before
+
+
+def test_pause_keeps_what_is_known(
+    cluster: Cluster, database: str, session: psycopg.Connection[Any], reader: StateReader
+) -> None:
+    session.execute(USERS)
+    before = reader.read()
+    reader.pause()
+    session.execute("update users set name = 'x' where id = 2; create index on users (name)")
+    session.close()
+    copy = cluster.create_database("copy", template=database)
+    cluster.drop_database(copy)
+    difference = compare(before, reader.read())
+    assert [change.key.name for change in difference.objects] == ["public.users_name_idx"]
+    assert [change.table for change in difference.tables] == ["public.users"]
+
+
+def test_roles_tell_that_a_password_changed_but_not_which(
+    cluster: Cluster, session: psycopg.Connection[Any], reader: StateReader
+) -> None:
+    session.execute("drop role if exists states_alice; create role states_alice password 'first'")
+    before = reader.read()
+    session.execute("alter role states_alice password 'second'")
+    difference = compare(before, reader.read())
+    assert [(change.key.name, change.attribute) for change in difference.roles] == [("states_alice", "password")]
+    assert "second" not in str(difference)
+    assert "pg_monitor" not in read_roles(session)
+
+
+def test_oracle_says_nothing_of_too_much_or_recycled_wal(cluster: Cluster) -> None:
+    oracle = WalOracle.open(cluster)
+    assert oracle is not None
+    try:
+        end = oracle.position().lsn
+        assert oracle.touched(end, end, 1) is not None
+        assert oracle.touched("0/1000028", "0/1100000", 1) is None or cluster.version[0] >= 15
+        assert oracle.touched("0/1", end, 1) is None
+    finally:
+        oracle.close()
+
+
+def test_without_oracle_the_same(
+    session: psycopg.Connection[Any], make_reader: Callable[..., StateReader], reader: StateReader
+) -> None:
+    plain = make_reader(exclude_schemas=("pgmigrate",), use_wal=False)
+    session.execute(USERS)
+    assert plain.read() == reader.read()
+    session.execute(
+        "alter table users add column z int default 5; update users set name = 'b' where id = 3; drop index if exists i"
+    )
+    assert plain.read() == reader.read()
+    assert compare(plain.read(), reader.read()) == compare(reader.read(), plain.read())

@@ -174,7 +174,7 @@ class Run:
             run.evidence[migration.key] = evidence
             with self._timed("judge"):
                 run.judged[migration.key] = judge.judge_migration(
-                    self.checks, evidence, self.settings, all_selected=self.all_checks
+                    self.checks, evidence, self.settings, all_selected=self.all_checks, earlier=run.findings
                 )
         if target.index >= max(m.index for m in migrations if m.key in run.wanted):
             self._finish(run)

@@ -18,8 +18,8 @@ def top(script: Script) -> Place:
 
 
 def last_part(name: str) -> str:
-    """The name without schema and table, lower case, unquoted."""
-    return name.rsplit(" ", 1)[-1].rsplit(".", 1)[-1].strip('"').lower()
+    """The name without schema, table and argument list, lower case, unquoted."""
+    return name.split("(", 1)[0].rsplit(" ", 1)[-1].rsplit(".", 1)[-1].strip('"').lower()
 
 
 def first_line(text: str, width: int = 90) -> str:

@@ -30,14 +30,22 @@ def judge_history(checks: Iterable[Check], history: History, settings: Settings)
 
 
 def judge_migration(
-    checks: Sequence[Check], evidence: MigrationEvidence, settings: Settings, *, all_selected: bool
+    checks: Sequence[Check],
+    evidence: MigrationEvidence,
+    settings: Settings,
+    *,
+    all_selected: bool,
+    earlier: Iterable[Finding] = (),
 ) -> tuple[Finding, ...]:
-    """Findings about one migration's evidence, silenced ones marked; the checks about directives come last."""
+    """Findings about one migration's evidence, silenced ones marked; the checks about directives come last.
+
+    ``earlier`` are the findings of its history: a directive that silences one of them is used.
+    """
     migration = evidence.migration
     scripts = [s for s in (migration.up, migration.down) if s]
     found = [f for c in checks if c.scope == "migration" for f in c.judge(evidence, migration.key, settings)]
     judged = tuple(_apply_directives(f, scripts) for f in found)
-    judgement = Judgement(evidence, judged, all_selected)
+    judgement = Judgement(evidence, (*earlier, *judged), all_selected)
     last = [f for c in checks if c.scope == "judgement" for f in c.judge(judgement, migration.key, settings)]
     return (*judged, *(_apply_directives(f, scripts) for f in last))
 

@@ -29,11 +29,13 @@ def _advice(change: ObjectChange, file: str) -> str:
     kind, name = change.key.kind, change.key.name
     if change.change == "extra":
         if kind == "column":
-            table, _, column = name.rpartition(".")
-            return f"add to {file}: ALTER TABLE {table} DROP COLUMN {column};"
+            owner, _, column = name.rpartition(".")
+            return f"add to {file}: ALTER TABLE {owner} DROP COLUMN {column};"
+        table = change.key.relation
         if kind == "constraint":
-            table, _, constraint = name.rpartition(" ")
-            return f"add to {file}: ALTER TABLE {table} DROP CONSTRAINT {constraint};"
+            return f"add to {file}: ALTER TABLE {table} DROP CONSTRAINT {name.removeprefix(f'{table} ')};"
+        if kind in ("trigger", "policy", "rule"):
+            return f"add to {file}: DROP {kind.upper()} {name.removeprefix(f'{table} ')} ON {table};"
         return f"add to {file}: DROP {kind.upper()} {name};"
     if change.change == "missing":
         return f"let {file} create {kind} {name} again, exactly as it was"

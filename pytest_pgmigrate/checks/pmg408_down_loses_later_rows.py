@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import acknowledged, data_changes, short, top, writer
+from pytest_pgmigrate.checks._common import acknowledged, data_changes, short, top, wholly_acknowledged, writer
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.state import TableChange
@@ -35,7 +35,9 @@ def down_loses_later_rows(evidence: MigrationEvidence, settings: Settings) -> It
     """
     down = evidence.migration.down
     reported = {change.table for change in evidence.down.difference.tables} if evidence.down else set()
-    if evidence.down is not None and data_changes(evidence.down):
+    if evidence.down is not None and any(
+        not wholly_acknowledged(evidence.migration, change) for change in data_changes(evidence.down)
+    ):
         return  # what the down does to rows is wrong already without later ones
     for lost in evidence.later.lost:
         if down is None or (lost.kind == "before" and lost.table in reported):

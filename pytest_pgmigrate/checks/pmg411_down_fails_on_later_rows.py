@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import data_changes, error_details, error_facts
+from pytest_pgmigrate.checks._common import data_changes, error_details, error_facts, wholly_acknowledged
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings
@@ -34,7 +34,9 @@ def down_fails_on_later_rows(evidence: MigrationEvidence, settings: Settings) ->
     later = evidence.later
     if later.down is None or later.down.error is None or evidence.migration.down is None:
         return
-    if evidence.down is not None and data_changes(evidence.down):
+    if evidence.down is not None and any(
+        not wholly_acknowledged(evidence.migration, change) for change in data_changes(evidence.down)
+    ):
         return  # what the down does to rows is wrong already without later ones
     error = later.down.error
     yield Observation(

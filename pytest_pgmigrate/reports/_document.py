@@ -114,7 +114,7 @@ def merge(documents: Iterable[Document]) -> Document:
     merged: Document = {}
     for document in documents:
         if not merged:
-            merged = {**document, "history": list(document["history"])}
+            merged = {**document, "history": list(document["history"]), "timings": dict(document["timings"])}
             continue
         merged["engine"] = merged["engine"] or document["engine"]
         merged["postgresql"] = merged["postgresql"] or document["postgresql"]

@@ -37,7 +37,7 @@ def finding_lines(finding: Mapping[str, Any], width: int = 100) -> Iterator[str]
 
 
 def _wrapped(label: str, text: str, width: int) -> Iterator[str]:
-    first = f"  {label:<{_LABEL}}" if label else "  "
+    first = f"  {label:<{_LABEL - 1}} " if label else "  "
     rest = " " * len(first) if label else "    "
     yield from textwrap.wrap(
         text,
@@ -49,15 +49,20 @@ def _wrapped(label: str, text: str, width: int) -> Iterator[str]:
     ) or [first.rstrip()]
 
 
+def _family(code: str) -> str:
+    """The hundred of one of our codes; checks that a plugin adds have other codes and a family of their own."""
+    return code[3] if code.startswith("PMG") and code[3:4] in FAMILIES else ""
+
+
 def summary_line(document: Document) -> str:
     """Errors and warnings by family: ``rollback 2 errors · applying 1 warning``."""
     counts: Counter[tuple[str, str]] = Counter(
-        (str(f["code"])[3:4], f["severity"])
+        (_family(str(f["code"])), f["severity"])
         for f in document["findings"]
         if not f.get("ignored") and f["severity"] != "info"
     )
     words = []
-    for digit, family in FAMILIES.items():
+    for digit, family in {**FAMILIES, "": "other"}.items():
         errors, warnings = counts[digit, "error"], counts[digit, "warning"]
         parts = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((errors, "error"), (warnings, "warning")) if n]
         if parts:

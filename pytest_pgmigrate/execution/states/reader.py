@@ -42,7 +42,8 @@ _GROUPED = frozenset(name for group in GROUPS for name in group.catalogs)
 class StateReader:
     """Bound to one database of a cluster, with a connection of its own that only reads.
 
-    ``exclude_schemas`` and ``exclude_tables`` (bare or ``schema.table``) are as if they were not there. Errors:
+    ``exclude_schemas`` and ``exclude_tables`` (bare or ``schema.table``) are as if they were not there. ``use_wal``
+    False works as where WAL cannot be read: everything may have changed each time. Errors:
     ``ExecutionError`` when the connection is lost or a lock held by someone else keeps a definition from being read.
     """
 
@@ -54,12 +55,14 @@ class StateReader:
         exclude_schemas: Collection[str] = (),
         exclude_tables: Collection[str] = (),
         use_wal: bool = True,
+        lock_timeout: float = 10.0,
     ) -> None:
         self._cluster = cluster
         self._database = database
         self._exclude_schemas = tuple(exclude_schemas)
         self._exclude_tables = tuple(exclude_tables)
         self._use_wal = use_wal
+        self._options = reader_options(lock_timeout)
         self._connection: psycopg.Connection[Any] | None = None
         self._oracle: WalOracle | None = None
         self._acquired = False
@@ -94,7 +97,7 @@ class StateReader:
         with self._guard():
             if self._replica is None:
                 self._replica = ReplicaCheck(
-                    self._cluster, self._database, self._exclude_schemas, self._exclude_tables, reader_options()
+                    self._cluster, self._database, self._exclude_schemas, self._exclude_tables, self._options
                 )
             difference = self._replica.compare(self._last, self._catalog, self._tables, self._pending)
         self._pending = Pending(self._xmin)
@@ -149,7 +152,7 @@ class StateReader:
         self.close()
 
     def _connect(self) -> None:
-        self._connection = self._cluster.connect(self._database, options=reader_options())
+        self._connection = self._cluster.connect(self._database, options=self._options)
         self._connection.prepared_max = 1000
         if self._use_wal and not self._acquired:
             self._oracle = oracles.acquire(self._cluster)

@@ -32,15 +32,14 @@ _SESSION: dict[str, str] = {
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
     "enable_indexonlyscan": "off",
-    "lock_timeout": "10s",
     "statement_timeout": "0",
     "idle_session_timeout": "0",
 }
 
 
-def reader_options() -> str:
+def reader_options(lock_timeout: float = 10.0) -> str:
     """The ``options`` of libpq for a connection that reads states (spaces and backslashes escaped)."""
-    settings = {**PINNED, **_SESSION}
+    settings = {**PINNED, **_SESSION, "lock_timeout": str(round(lock_timeout * 1000))}
     return " ".join(f"-c {name}={_escape(value)}" for name, value in settings.items())
 
 

@@ -32,9 +32,11 @@ _HARMFUL = """
     and not (resource_manager = 'Heap' and record_type in ('LOCK', 'INPLACE'))
     and not (resource_manager = 'Heap2' and record_type ~ '^(PRUNE|VACUUM|FREEZE|VISIBLE|LOCK_UPDATED)')
 """
+# A snapshot's xmax is one more than the last xid that ended: a running transaction may have a greater one and is then not
+# listed. age() counts from the next xid to be given, so that 0 says that nothing at all is running.
 _POSITION = """
     select pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text, pg_snapshot_xmin(s)::text,
-           pg_snapshot_xmin(s) = pg_snapshot_xmax(s)
+           age(pg_snapshot_xmin(s)::xid) = 0
     from pg_current_snapshot() s
 """
 _BLOCKS = f"""

@@ -55,7 +55,7 @@ def test_replica_that_lags_is_told(
     assert expected in shown
     cluster.wait_for_replica()
     reader.read()
-    session.execute("create table again ()")
+    session.execute("create schema again")
     reader.read()
     cluster.wait_for_replica()
     assert not reader.compare_replica()

@@ -38,7 +38,10 @@ def pair(cluster: Cluster) -> Iterator[Callable[[str, str], Pair]]:
         cluster.drop_database(name)
 
 
-USERS = "create table users (id int primary key, name text, age int default 5); insert into users select i, 'n' || i, i from generate_series(1, {count}) i"
+USERS = (
+    "create table users (id int primary key, name text, age int default 5);"
+    " insert into users select i, 'n' || i, i from generate_series(1, {count}) i"
+)
 
 
 def test_rows_by_key(pair: Callable[[str, str], Pair]) -> None:
@@ -50,11 +53,11 @@ def test_rows_by_key(pair: Callable[[str, str], Pair]) -> None:
         "public.users",
     )
     assert (change.old_count, change.new_count, change.columns) == (3000, 3000, ("name",))
-    assert change.rows == (
+    assert sorted(change.rows, key=str) == [
         RowChange({"id": "17"}, "changed", {"name": ("n17", None)}),
         RowChange({"id": "77"}, "missing"),
         RowChange({"id": "9001"}, "extra"),
-    ) or sorted(row.key["id"] or "" for row in change.rows) == ["17", "77", "9001"]
+    ]
     assert change.lost_columns == ()
 
 

@@ -98,6 +98,9 @@ def register(config: pytest.Config) -> None:
         return
     run = _make_run(config, settings)
     config.stash[RUN] = run
+    engines = sorted({"auto", *registry.load_engines()})
+    if settings.engine not in engines and run.extras.engine is None:
+        raise pytest.UsageError(f"no engine is called {settings.engine!r}; there are: {', '.join(engines)}")
     from pytest_pgmigrate.writing import report_targets
 
     try:
@@ -355,6 +358,8 @@ class Collecting:
                 self._write(self.documents)
         finally:
             self.run.close()
+            if self.worker:
+                self.config.workeroutput["pgmigrate_kept"] = list(self.run.kept)  # type: ignore[attr-defined]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -362,6 +367,7 @@ class Collecting:
         document = getattr(node, "workeroutput", {}).get("pgmigrate")
         if document:
             self.documents.append(document)
+        self.run.kept += tuple(node.workeroutput.get("pgmigrate_kept", ())) if document else ()
 
     def _write(self, documents: list[_document.Document]) -> None:
         from pytest_pgmigrate.writing import write
@@ -377,9 +383,11 @@ class Collecting:
             return
         tw = terminalreporter._tw
         terminalreporter.section("PostgreSQL migrations")
-        for entry in terminal.shown(document, verbose=self.config.option.verbose > 0):
+        for entry in terminal.shown(document, verbose=self.config.option.verbose > 1):
             write_finding(tw, entry)
             tw.line("")
+        for line in terminal.reason_lines(document):
+            tw.line(line)
         for line in terminal.not_judged_lines(document["not_judged"]):
             tw.line(f"not judged: {line}", yellow=True)
         for target in self.targets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -136,6 +137,8 @@ class Settings:
 def _number(option: Option, value: object, convert: Callable[[str], float]) -> float:
     try:
         number = convert(str(value).strip())
+        if not math.isfinite(number):
+            raise ValueError(value)
     except ValueError:
         raise UsageError(f"{option.flag} takes a number, not {value!r}") from None
     if number < 0 or (option.name == "pg_version" and not 14 <= number <= 18):

@@ -269,7 +269,9 @@ class Run:
         with self._timed("close"):
             for run in self.histories:
                 self._finish(run)
-            if self._cluster is not None and not self.settings.keep:
+            if self._cluster is not None and self.settings.keep:
+                self.kept = self._cluster.keep()
+            elif self._cluster is not None:
                 _quietly(self._cluster.close)
             self._cluster = None
 

@@ -152,6 +152,12 @@ class ContainerPair(SqlCluster):
                 raise EngineError(f"the replica does not stream; its log ends with:\n{self.logs('replica')[-2000:]}")
             time.sleep(0.005)
 
+    def _let_go(self) -> None:
+        for container in self._containers:
+            container.keep()
+        if self._watchdog is not None:
+            self._watchdog.dismiss()
+
     def _stop(self) -> None:
         if self._containers:
             with ThreadPoolExecutor(len(self._containers)) as pool:

@@ -148,6 +148,30 @@ class SqlCluster:
             self._stop()
             atexit.unregister(self.close)
 
+    def keep(self) -> tuple[str, ...]:
+        """Leave servers and databases as they are after this process; the next run removes them.
+
+        Returns how to connect, a line a server. The cluster cannot be used through this object afterwards.
+        """
+        if self._closed:
+            return ()
+        self._closed = True
+        atexit.unregister(self.close)
+        self._session.close()
+        if self._replica_session is not None:
+            self._replica_session.close()
+        self._let_go()
+        nodes = [node for node in (self.primary, self.replica) if node is not None]
+        return tuple(f"{node.role}: {self._psql(node)}" for node in nodes)
+
+    def _psql(self, node: Node) -> str:
+        """The command that connects a person to a kept server."""
+        where = f"-h {node.host} -p {node.port} -U {node.user} -d {self._maintenance_database}"
+        return f"PGPASSWORD={node.password} psql {where}"
+
+    def _let_go(self) -> None:
+        """Call off whatever would clean up when this process ends."""
+
     def _before_stop(self) -> None:
         """What needs the connections once more."""
 

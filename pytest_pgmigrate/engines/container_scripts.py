@@ -11,11 +11,11 @@ REPLICA_PORT = 5433
 EXITED = "pgmigrate: the server exited with status"
 
 GUARD = f"""
-# Ends the container when standard input closes, that is when the run that holds the other end is gone. Ending process 1
-# ends them all; nothing needs to be shut down, the data is in memory.
+# Ends the container when standard input closes, that is when the run that holds the other end is gone, unless the word
+# "keep" was said before. Ending process 1 ends them all; nothing needs to be shut down, the data is in memory.
 exec 3<&0
 trap 'exit 0' TERM INT QUIT
-( cat <&3 >/dev/null; kill -TERM $$ ) &
+( while read -r word <&3; do [ "$word" = keep ] && while :; do sleep 3600; done; done; kill -TERM $$ ) &
 guard=$!
 "$@" </dev/null 3<&- &
 wait $!

@@ -167,6 +167,13 @@ class ExternalCluster(SqlCluster):
             with contextlib.suppress(EngineError, psycopg.Error):
                 sweep_server(self._session, self.connect)
 
+    def _let_go(self) -> None:
+        self._stop()
+
+    def _psql(self, node: Node) -> str:
+        # The user knows the password; it is not ours to print.
+        return f"psql -h {node.host} -p {node.port} -U {node.user} -d {self._maintenance_database}"
+
     def _stop(self) -> None:
         self._claimed = False
         self._owner.close()

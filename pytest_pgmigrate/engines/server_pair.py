@@ -158,6 +158,11 @@ class ServerPair(SqlCluster):
                 raise EngineError(f"the replica does not stream; its log ends with:\n{self.logs('replica')[-2000:]}")
             time.sleep(0.002)
 
+    def _let_go(self) -> None:
+        # The lock of the run directory goes with this process, so the next start finds it abandoned and sweeps it.
+        if self._watchdog is not None:
+            self._watchdog.dismiss()
+
     def _stop(self) -> None:
         for process in self._processes.values():
             # Immediate shutdown: the data is thrown away. Unlike SIGKILL it frees shared memory.

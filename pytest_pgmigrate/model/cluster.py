@@ -77,7 +77,7 @@ class Cluster(Protocol):
     primary: Node
     replica: Node | None
     capabilities: frozenset[str]
-    """Of ``replica``, ``superuser``, ``restart``, ``logs``, ``pause_replay``, ``server_settings``."""
+    """Of ``replica``, ``superuser``, ``logs``, ``pause_replay``, ``server_settings``."""
 
     notes: tuple[str, ...]
     """What could therefore not be judged, in words; shown in the summary."""
@@ -111,6 +111,9 @@ class Cluster(Protocol):
 
     def logs(self, role: str) -> str:
         """The last part of a server's log, for error messages; empty where it cannot be read."""
+
+    def keep(self) -> tuple[str, ...]:
+        """Leave the servers running after this process and return how to connect; the next run's sweep removes them."""
 
     def close(self) -> None:
         """Stop and remove everything. Idempotent; never raises for what is already gone."""

@@ -71,13 +71,19 @@ def summary_line(document: Document) -> str:
 
 
 def shown(document: Document, *, verbose: bool) -> list[dict[str, Any]]:
-    """The findings of the summary: warnings; with ``verbose`` also information and what directives silenced."""
-    return [
-        f
-        for f in document["findings"]
-        if (f["severity"] == "warning" and not f.get("ignored"))
-        or (verbose and (f["severity"] == "info" or f.get("ignored")))
-    ]
+    """The findings of the summary, errors being shown with their items: warnings; with ``verbose`` information too."""
+    severities = ("warning", "info") if verbose else ("warning",)
+    return [f for f in document["findings"] if f["severity"] in severities and not f.get("ignored")]
+
+
+def reason_lines(document: Document) -> Iterator[str]:
+    """What directives silenced or declared, each with the reason its author gave."""
+    for finding in document["findings"]:
+        place = f"{finding['file']}:{finding['line']}"
+        if finding.get("ignored"):
+            yield f"ignored: {place}: {finding['code']} {finding['slug']}: {finding['ignored']}"
+        elif finding["code"] == "PMG409" and finding["severity"] == "info":
+            yield f"acknowledged: {place}: {finding['message']}"
 
 
 def not_judged_lines(items: Iterable[Mapping[str, str]]) -> Iterator[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 from pytest_pgmigrate.errors import ExecutionError
 from pytest_pgmigrate.execution.ledger import SCHEMA, Ledger
 from pytest_pgmigrate.execution.probes import make_probes
@@ -14,6 +12,8 @@ from pytest_pgmigrate.execution.states import StateReader
 from pytest_pgmigrate.model.migration import Direction
 
 if TYPE_CHECKING:
+    import psycopg
+
     from pytest_pgmigrate.model.cluster import Cluster
     from pytest_pgmigrate.model.evidence import Step
     from pytest_pgmigrate.model.migration import Migration
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.options import Settings
 
 OUR_SCHEMAS = (SCHEMA,)
+
+LEDGER_BATCH = 64
+"""Scripts noted before they are written into the ledger together; closing or cloning the database writes them at once."""
 
 
 class Database:
@@ -71,7 +74,7 @@ class Database:
         return self.reader.read()
 
     def run(self, name: str, migration: Migration, direction: Direction, *, watched: bool) -> Step:
-        """Run one direction of a migration, write it into the ledger, and hand the next script a clean session."""
+        """Run one direction of a migration, note it for the ledger, and give a session up that it left dirty."""
         script = migration.up if direction is Direction.UP else migration.down
         if script is None:
             raise ExecutionError(f"{migration.key} has no {direction.value}")
@@ -79,30 +82,35 @@ class Database:
         if self._runner is None or self._runner.session is not session or self._runner.control is not control:
             self._runner = Runner(session, control, make_probes())
         step = self._runner.run(name, direction, script, watched=watched)
-        self._clean_session(dirty=bool(step.leaks) or step.error is not None)
         if self._ledger is not None:
-            self._ledger.record(migration, step)
+            self._ledger.note(migration, step)
+        if step.leaks or session.closed:
+            self._drop_session()
         return step
 
-    def _clean_session(self, *, dirty: bool) -> None:
-        """Whatever a script left in its session must not reach the next one."""
-        session = self._session
-        if session is None:
-            return
-        if not dirty and not session.closed:
-            try:
-                # https://www.postgresql.org/docs/current/sql-discard.html
-                session.execute("DISCARD ALL")
-                return
-            except psycopg.Error:
-                pass
-        session.close()
-        self._session = None
+    def next_migration(self) -> None:
+        """Whatever the scripts of one migration left in the session unseen must not reach the next one's."""
+        if self._session is not None and not self._session.closed:
+            # https://www.postgresql.org/docs/current/sql-discard.html
+            self._session.execute("DISCARD ALL")
+        if self._ledger is not None and self._ledger.noted >= LEDGER_BATCH:
+            self.write_ledger()
+
+    def _drop_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def write_ledger(self) -> None:
+        """Write what ran since the last time into the ledger, in one statement."""
+        if self._ledger is not None and self._control is not None and not self._control.closed:
+            self._ledger.write()
 
     def pause(self) -> None:
         """Close every connection, so that the database can be cloned; what the reader knows is kept."""
         if self._reader is not None:
             self._reader.pause()
+        self.write_ledger()
         for connection in (self._session, self._control):
             if connection is not None:
                 connection.close()

@@ -17,6 +17,7 @@ import psycopg
 from pytest_pgmigrate.errors import ExecutionError, ReplicaTimeout
 from pytest_pgmigrate.execution import dependence, later, server_wide, volatile
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
+from pytest_pgmigrate.execution.kinds import undone_by_the_server
 from pytest_pgmigrate.execution.new_columns import columns_to_fill
 from pytest_pgmigrate.execution.states import compare, locate
 from pytest_pgmigrate.execution.workspace import Workspace
@@ -62,6 +63,7 @@ class Examination:
         self.shared = server_wide.ServerWide(cluster)
         self.broken = dependence.Broken()
         self.seed_seconds = 0.0
+        self._examined_last = False
         self._reports: dict[str, SeedReport] = {}
         self._new_columns: list[tuple[str, str]] = []
 
@@ -78,6 +80,7 @@ class Examination:
             return self._refuse(migration) or self._apply(migration)
 
     def _apply(self, migration: Migration) -> MigrationEvidence:
+        self._examined_last = False
         step = self.space.work.run("up", migration, Direction.UP, watched=False)
         if step.error is None:
             self.space.applied.append(migration)
@@ -97,7 +100,8 @@ class Examination:
     def _examine(self, migration: Migration) -> MigrationEvidence:
         self._seed()
         lane = _Lane(self._before())
-        self.shared.begin(migration)
+        self._examined_last = True
+        self.shared.begin(migration, lane.before.roles)
         return self._lane_a(migration, lane) or self._finish(migration, lane)
 
     def _refuse(self, migration: Migration) -> MigrationEvidence | None:
@@ -142,9 +146,13 @@ class Examination:
         self.seed_seconds += time.perf_counter() - clock
 
     def _before(self) -> State:
-        before = self.space.work.state()
-        if self.seeder is not None:
-            self.space.take_base()
+        work = self.space.work
+        if self.seeder is None:
+            # After an examination the last read still holds; after a migration that was only applied it does not.
+            last = work.reader.last if self._examined_last else None
+            return last or work.state()
+        before = work.state()
+        self.space.take_base()
         return before
 
     # -- lane A -----------------------------------------------------------------------------------------------------
@@ -224,6 +232,8 @@ class Examination:
         work = self.space.work
         before = work.reader.last or work.state()
         lane.rerun = work.run("up without a down", migration, Direction.UP, watched=False)
+        if lane.rerun.error is not None and undone_by_the_server(migration.up):
+            return
         difference = compare(before, work.state())
         if difference:
             clocks = volatile.clock_columns(work, lane.rerun, difference)
@@ -259,6 +269,7 @@ class Examination:
         replica = self._replica()
         later_rows = self._lane_b(migration, lane)
         self.shared.commit()
+        self.space.work.next_migration()
         self.space.drop_base()
         self.space.applied.append(migration)
         assert lane.after is not None

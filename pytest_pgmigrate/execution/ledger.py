@@ -32,6 +32,12 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.schema_migrations (
 )
 """
 
+_INSERT = f"""
+INSERT INTO {SCHEMA}.schema_migrations
+    (version, filename, direction, checksum, applied_at, execution_time_ms, success)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::float8[], %s::boolean[])
+"""
+
 # One key for all runs: two runners of ours in one database is a fault wherever they come from.
 _LOCK = "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('pytest-pgmigrate runner', 0))"
 
@@ -41,6 +47,7 @@ class Ledger:
 
     def __init__(self, control: psycopg.Connection[Any]) -> None:
         self._control = control
+        self._noted: list[tuple[object, ...]] = []
 
     def open(self, database: str, *, create: bool) -> None:
         """Take the runner's lock and make the table. Raises ExecutionError when another runner holds the lock."""
@@ -53,13 +60,10 @@ class Ledger:
         if create:
             self._control.execute(_CREATE)
 
-    def record(self, migration: Migration, step: Step) -> None:
-        """Write down one script that ran."""
+    def note(self, migration: Migration, step: Step) -> None:
+        """Remember one script that ran, for the next ``write``."""
         script = migration.up if step.direction.value == "up" or migration.down is None else migration.down
-        self._control.execute(
-            f"INSERT INTO {SCHEMA}.schema_migrations"
-            " (version, filename, direction, checksum, applied_at, execution_time_ms, success)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        self._noted.append(
             (
                 migration.version,
                 script.file.rsplit("/", 1)[-1],
@@ -70,3 +74,16 @@ class Ledger:
                 step.error is None,
             ),
         )
+
+    @property
+    def noted(self) -> int:
+        """How many are remembered and not yet written."""
+        return len(self._noted)
+
+    def write(self) -> None:
+        """Write down everything noted, in the order it ran."""
+        if not self._noted:
+            return
+        columns = [list(column) for column in zip(*self._noted, strict=True)]
+        self._noted = []
+        self._control.execute(_INSERT, columns)

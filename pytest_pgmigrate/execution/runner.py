@@ -49,7 +49,7 @@ class Runner:
         the chunks go exactly as the tool sends them.
         """
         for probe in self.probes:
-            probe.begin(self.session, self.control)
+            probe.begin(self.session, self.control, script)
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         clock = time.perf_counter()
         done = _Pass()

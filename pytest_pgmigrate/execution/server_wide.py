@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_pgmigrate.model.cluster import Cluster
     from pytest_pgmigrate.model.migration import Migration
+    from pytest_pgmigrate.model.state import Attributes
 
 # Written in the text, also inside DO blocks and functions.
 _TOUCHES = re.compile(
@@ -26,6 +27,8 @@ _TOUCHES = re.compile(
     re.IGNORECASE,
 )
 _SYSTEM = re.compile(r"\bALTER\s+SYSTEM\b", re.IGNORECASE)
+
+_SLOT = re.compile(r"replication_slot", re.IGNORECASE)
 
 _FINGERPRINT = """
 SELECT (SELECT coalesce(sum(hashtextextended(xmin::text, oid::int8)), 0) FROM pg_catalog.pg_authid),
@@ -68,7 +71,8 @@ class ServerWide:
         self._mark: tuple[Any, ...] | None = None
         self._roles: dict[str, _Role] = {}
         self._auto: dict[str, str] | None = None
-        self._slots: set[str] = set()
+        self._slots: set[str] | None = None
+        self._seen: Mapping[str, Attributes] | None = None
         self._parked: dict[str, str] = {}
         self._after: dict[str, _Role] = {}
 
@@ -90,16 +94,18 @@ class ServerWide:
         what = " ".join(found.group(0).upper().split())
         return f"{what} changes what all databases of the server share, and this server is not ours"
 
-    def begin(self, migration: Migration) -> None:
-        """Record the roles, and the ALTER SYSTEM settings when the migration touches those."""
+    def begin(self, migration: Migration, roles: Mapping[str, Attributes] | None = None) -> None:
+        """Record the roles, and the ALTER SYSTEM settings and replication slots when the migration touches those.
+
+        ``roles`` as the state before the migration has them: while they are the same, nothing is asked again.
+        """
         if not self._ours:
             return
-        mark = self._fingerprint()
-        if mark != self._mark:
-            self._roles, self._mark = self._read(), mark
-        self._slots = self._read_slots()
-        scripts = [script for script in (migration.up, migration.down) if script]
-        if any(_SYSTEM.search(chunk.text) for script in scripts for chunk in script.chunks):
+        if roles is None or self._mark is None or roles != self._seen:
+            self._roles, self._mark, self._seen = self._read(), self._fingerprint(), roles
+        texts = [chunk.text for script in (migration.up, migration.down) if script for chunk in script.chunks]
+        self._slots = self._read_slots() if any(_SLOT.search(text) for text in texts) else None
+        if any(_SYSTEM.search(text) for text in texts):
             self._auto = dict(self.connection.execute(_AUTO).fetchall())
 
     def commit(self) -> None:
@@ -158,7 +164,10 @@ class ServerWide:
     def _read_slots(self) -> set[str]:
         return {name for (name,) in self.connection.execute(_SLOTS).fetchall()}
 
-    def _drop_slots(self, keep: set[str]) -> None:
+    def _drop_slots(self, keep: set[str] | None) -> None:
+        """Drop the slots that are not among ``keep``; None: the migration has nothing to do with slots."""
+        if keep is None:
+            return
         for name in self._read_slots() - keep:
             self.connection.execute("SELECT pg_catalog.pg_drop_replication_slot(%s)", (name,))
 

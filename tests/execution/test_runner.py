@@ -129,6 +129,7 @@ def test_ledger_records_what_ran(database: Database, make_history: MakeHistory) 
     database.run("down", first, Direction.DOWN, watched=True)
     database.run("up", second, Direction.UP, watched=True)
 
+    database.write_ledger()
     query = (
         "SELECT version, filename, direction, checksum, execution_time_ms > 0, success FROM pgmigrate.schema_migrations"
         " ORDER BY id"

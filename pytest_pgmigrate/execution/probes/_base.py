@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import psycopg
 
-    from pytest_pgmigrate.model.migration import Statement
+    from pytest_pgmigrate.model.migration import Script, Statement
 
 
 class Probe(Protocol):
@@ -21,7 +21,7 @@ class Probe(Protocol):
 
     name: str
 
-    def begin(self, session: psycopg.Connection[Any], control: psycopg.Connection[Any]) -> None:
+    def begin(self, session: psycopg.Connection[Any], control: psycopg.Connection[Any], script: Script) -> None:
         """Remember what there was."""
 
     def after_statement(self, statement: Statement) -> None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.pq import TransactionStatus
 
+from pytest_pgmigrate.execution.kinds import only_definitions
 from pytest_pgmigrate.model.evidence import SessionLeak
 
 if TYPE_CHECKING:
     import psycopg
 
-    from pytest_pgmigrate.model.migration import Statement
+    from pytest_pgmigrate.model.migration import Script, Statement
 
 SETTINGS = (
     "search_path",
@@ -27,14 +28,16 @@ SETTINGS = (
 )
 TIMEOUTS = frozenset(name for name in SETTINGS if name.endswith("_timeout"))
 
-# One round trip for everything: the settings and the advisory locks this session still holds.
+# Sent as a simple query: a prepared statement would not outlive a DISCARD of the script's own.
 _QUERY = (
-    "SELECT ARRAY["
+    "SELECT "
     + ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in SETTINGS)
-    + "]::text[], (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks"
-    " WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()),"
-    " (SELECT pg_catalog.string_agg(relname::text, ', ' ORDER BY relname) FROM pg_catalog.pg_class"
-    " WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND relkind IN ('r', 'S', 'v'))"
+    + ", pg_catalog.pg_my_temp_schema()"
+)
+_LOCKS = "SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = %s"
+_TEMPORARY = (
+    "SELECT string_agg(relname::text, ', ' ORDER BY relname) FROM pg_catalog.pg_class"
+    " WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND relkind IN ('r', 'S', 'v')"
 )
 
 
@@ -45,36 +48,53 @@ class SessionProbe:
 
     def __init__(self) -> None:
         self._session: psycopg.Connection[Any] | None = None
+        self._control: psycopg.Connection[Any] | None = None
         self._before: list[str] = []
+        self._may_lock = True
 
-    def begin(self, session: psycopg.Connection[Any], control: psycopg.Connection[Any]) -> None:
+    def begin(self, session: psycopg.Connection[Any], control: psycopg.Connection[Any], script: Script) -> None:
         """Remember the settings; every step starts with the same ones, so once a session is enough."""
+        self._control = control
+        self._may_lock = not only_definitions(script)
         if self._session is not session:
             self._session = session
-            self._before = session.execute(_QUERY).fetchall()[0][0]
+            self._before = _values(session)
 
     def after_statement(self, statement: Statement) -> None:
         """Only what is left at the end counts."""
 
     def end(self) -> tuple[SessionLeak, ...]:
         """The leaks, after rolling back a transaction that was left open (itself the first leak)."""
-        session = self._session
-        if session is None or session.closed:
+        session, control = self._session, self._control
+        if session is None or control is None or session.closed:
             return ()
         leaks = []
         if session.info.transaction_status is not TransactionStatus.IDLE:
             failed = session.info.transaction_status is TransactionStatus.INERROR
             leaks.append(SessionLeak("transaction", "none", "failed, still open" if failed else "open"))
             session.execute("ROLLBACK")
-        now, locks, temporary = session.execute(_QUERY).fetchall()[0]
-        for name, old, new in zip(SETTINGS, self._before, now, strict=True):
+        now = _values(session)
+        for name, old, new in zip(SETTINGS, self._before, now, strict=False):
             if old != new:
                 leaks.append(SessionLeak(name, old, new))
+        locks = self._advisory_locks(session, control) if self._may_lock else 0
         if locks:
             leaks.append(SessionLeak("advisory lock", "none held", f"{locks} held"))
-        if temporary:
-            leaks.append(SessionLeak("temporary table", "none", temporary))
+        if now[-1] != "0":
+            temporary = session.execute(_TEMPORARY).fetchall()[0][0]
+            if temporary:
+                leaks.append(SessionLeak("temporary table", "none", temporary))
         return tuple(leaks)
+
+    @staticmethod
+    def _advisory_locks(session: psycopg.Connection[Any], control: psycopg.Connection[Any]) -> int:
+        return int(control.execute(_LOCKS, (session.info.backend_pid,), prepare=True).fetchall()[0][0])
+
+
+def _values(session: psycopg.Connection[Any]) -> list[str]:
+    """The settings as text, and the OID of the session's temporary schema (0: it has none)."""
+    result = session.pgconn.exec_(_QUERY.encode())
+    return [(result.get_value(0, column) or b"").decode() for column in range(result.nfields)]
 
 
 PROBE = SessionProbe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_pgmigrate.execution.states.catalogs import (
     EVERYTHING,
@@ -19,7 +19,7 @@ from pytest_pgmigrate.execution.states.catalogs import (
     Reference,
     Unit,
 )
-from pytest_pgmigrate.execution.states.fetch import GROUP_UNITS, Fetched, Fetcher
+from pytest_pgmigrate.execution.states.fetch import GROUP_UNITS, Fetched, Fetcher, array
 from pytest_pgmigrate.execution.states.groups import GROUPS
 from pytest_pgmigrate.execution.states.mirror import LostTrack, Mirror
 from pytest_pgmigrate.execution.states.model import Columns, Relation, Sequence
@@ -31,12 +31,15 @@ if TYPE_CHECKING:
 _CLASSES = "select relname::text, oid::int8 from pg_class where relnamespace = 11 and relkind = 'r'"
 _DEPENDENTS = """
     select distinct d.classid::int8, d.objid::int8
-    from unnest(%s::oid[], %s::oid[]) r(class, object)
+    from unnest($1::oid[], $2::oid[]) r(class, object)
     join pg_depend d on d.refclassid = r.class and d.refobjid = r.object
     where d.deptype <> 'e'
 """
 _CLASS_OF_KIND = {"relation": PG_CLASS, "sequence": PG_CLASS, "function": PG_PROC, "type": PG_TYPE}
 _QUERY_HOLDERS = frozenset((PG_REWRITE, PG_PROC, PG_POLICY))
+
+
+_Known = TypeVar("_Known")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Catalog:
         }
         self._units: dict[Unit, Fetched] = {}
         self._objects: dict[ObjectKey, Attributes] = {}
+        self._queries: set[Unit] = set()
+        """Units that may hold the text of a query: views, rules, policies, functions."""
         self.relations: dict[int, Relation] = {}
         self.columns: dict[int, Columns] = {}
         self.keys: dict[int, tuple[str, ...]] = {}
@@ -87,7 +92,7 @@ class Catalog:
     def read(self) -> None:
         """Read everything."""
         self.mirror.fill(self._connection)
-        self._units, self._objects = {}, {}
+        self._units, self._objects, self._queries = {}, {}, set()
         self.relations, self.columns, self.keys, self.sequences = {}, {}, {}, {}
         units = {unit for unit in self.mirror.units() if not unit[0].startswith(("of ", "every"))}
         self._take(units | GROUP_UNITS, self._fetcher.fetch(units | GROUP_UNITS, {}))
@@ -168,6 +173,7 @@ class Catalog:
     def _drop(self, unit: Unit) -> None:
         kind, oid = unit
         self.refreshed.add(oid)
+        self._queries.discard(unit)
         if kind == "relation":
             self.relations.pop(oid, None)
         elif kind == "column":
@@ -178,9 +184,13 @@ class Catalog:
             self.sequences.pop(oid, None)
 
     def _keep(self, unit: Unit, new: Fetched) -> None:
-        oid = unit[1]
+        kind, oid = unit
+        if kind in ("function", "rule", "policy"):
+            self._queries.add(unit)
         if new.relation is not None:
             self.relations[oid] = new.relation
+            if new.relation.kind in ("v", "m"):
+                self._queries.add(unit)
         if new.columns is not None:
             self.columns[oid] = new.columns
         if new.key is not None:
@@ -211,8 +221,8 @@ class Catalog:
                 continue
             relation = self.relations.get(oid) or old_relations.get(oid)
             if kind in ("relation", "column") and relation is not None:
-                added = kind == "column" and set(old.signature) <= set(new.signature)
-                if added and relation.kind != "c":
+                same_names = kind == "column" and not _renamed(_numbered(old), _numbered(new))
+                if same_names and relation.kind != "c":
                     additions.add((PG_CLASS, oid))
                 else:
                     references.update(relation.references())
@@ -245,14 +255,14 @@ class Catalog:
     def _dependents(self, references: set[Reference], additions: set[Reference]) -> set[Unit]:
         """Units of objects that depend on these, by pg_depend; through types, as far as it goes.
 
-        A column that was only added changes nothing but the text of queries (views, rules, SQL functions, policies).
+        Columns that only came or went change nothing but the text of queries (views, rules, SQL functions, policies).
         """
         dirty: set[Unit] = set()
         seen = references | additions
         pending = set(seen)
         only_queries = set(additions)
         while pending:
-            if pending <= only_queries and not self._has_queries():
+            if pending <= only_queries and not self._queries:
                 break
             following: set[Reference] = set()
             narrow = pending <= only_queries
@@ -266,13 +276,8 @@ class Catalog:
 
     def _depending(self, references: set[Reference]) -> list[Reference]:
         ordered = sorted(references)
-        parameters = ([c for c, _ in ordered], [o for _, o in ordered])
+        parameters = (array(c for c, _ in ordered), array(o for _, o in ordered))
         return self._connection.execute(_DEPENDENTS, parameters, prepare=True).fetchall()
-
-    def _has_queries(self) -> bool:
-        return any(kind in ("function", "rule", "policy") for kind, _ in self._units) or any(
-            relation.kind in ("v", "m") for relation in self.relations.values()
-        )
 
     def _units_of(self, reference: Reference, following: set[Reference]) -> set[Unit]:
         """The units that show a dependent object; ``following`` gets what to follow from there."""
@@ -300,5 +305,10 @@ class Catalog:
         return {unit}
 
 
-def _renamed(old: Mapping[Reference, str], new: Mapping[Reference, str]) -> bool:
+def _numbered(columns: Fetched) -> dict[str, str]:
+    """Names of columns by number."""
+    return dict(text.split(":", 1) for text in columns.signature)
+
+
+def _renamed(old: Mapping[_Known, str], new: Mapping[_Known, str]) -> bool:
     return any(reference in new and new[reference] != name for reference, name in old.items())

@@ -67,13 +67,13 @@ def chain(columns: Iterable[str], table: str = "t") -> str:
 def statement(target: Target) -> str:
     """The statement that gives one array of text: count, sum over keys or whole rows, one sum per column."""
     alias = _free("pgmigrate_key", target.everything)
-    # NULL has a hash of its own, made of the seed.
-    null = f"hashint8extended({alias}, 1)"
-    sums = [f"sum(coalesce(hashtextextended({text_of(column)}, {alias}), {null}))" for column in target.columns]
+    # NULL adds nothing to its column's sum, as any other value does.
+    sums = [f"sum(hashtextextended({text_of(column)}, {alias}))" for column in target.columns]
     key = chain(target.key) if target.key else "0::int8"
     rows = alias if target.key else chain(sorted(target.everything))
     # OFFSET 0 keeps the key's hash from being computed once per column.
-    source = f"(select t.*, {key} as {alias} from only {target.name} t offset 0) t"
+    needed = "".join(f"t.{quote(column)}, " for column in (target.columns if target.key else target.everything))
+    source = f"(select {needed}{key} as {alias} from only {target.name} t offset 0) t"
     return f"select array[{', '.join(['count(*)', f'sum({rows})', *sums])}]::text from {source}"
 
 

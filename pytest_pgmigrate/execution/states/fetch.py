@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_pgmigrate.execution.states.catalogs import Reference, Unit
 from pytest_pgmigrate.execution.states.groups import GROUPS
 from pytest_pgmigrate.execution.states.model import Column, Columns, Relation, Sequence
-from pytest_pgmigrate.execution.states.parts import HEADER, RELATION_PARTS_SQL, Part
+from pytest_pgmigrate.execution.states.parts import EXCLUDED, HEADER, RELATION_PARTS_SQL, Part
 from pytest_pgmigrate.execution.states.routines import ROUTINE_PARTS_SQL
 from pytest_pgmigrate.model.state import Attributes, ObjectKey
 
@@ -20,6 +20,9 @@ PARTS: tuple[Part, ...] = RELATION_PARTS_SQL + ROUTINE_PARTS_SQL
 _GROUPS = {f"group {group.name}": group for group in GROUPS}
 GROUP_UNITS: frozenset[Unit] = frozenset((name, 0) for name in _GROUPS)
 _SORTED = frozenset(("acl", "options", "toast_options", "server_options", "_initial"))
+_ARRAYS = frozenset((1009, 1003, 1007, 1005))
+"""OIDs of text[], name[], int4[] and int2[]."""
+
 _IN_SCHEMA = frozenset(("index", "statistics"))
 
 Row = Mapping[str, Any]
@@ -38,6 +41,34 @@ class Fetched:
     names: dict[Reference, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the columns of a statement's result are: first the header, then hidden ones, then attributes."""
+
+    hidden: tuple[tuple[int, str], ...]
+    first: int
+    names: tuple[str, ...]
+    numbers: Mapping[str, int]
+    ordered: tuple[str, ...]
+    listed: tuple[str, ...]
+
+    @classmethod
+    def of(cls, cursor: psycopg.Cursor[Any]) -> _Layout:
+        aliases = [column.name for column in cursor.description or ()]
+        hidden = tuple((n, alias) for n, alias in enumerate(aliases) if n >= HEADER and alias.startswith("_"))
+        first = HEADER + len(hidden)
+        names = tuple(aliases[first:])
+        arrays = {column.name for column in cursor.description or () if column.type_code in _ARRAYS}
+        numbers = {alias: number for number, alias in enumerate(aliases) if number >= first}
+        ordered = tuple(name for name in names if name in _SORTED)
+        return cls(hidden, first, names, numbers, ordered, tuple(n for n in names if n in arrays - _SORTED))
+
+
+def array(numbers: Iterable[int]) -> str:
+    """An array of numbers as PostgreSQL's text."""
+    return f"{{{','.join(map(str, numbers))}}}"
+
+
 class Fetcher:
     """Runs the statements of the wanted units in one round trip."""
 
@@ -49,9 +80,13 @@ class Fetcher:
     ) -> None:
         self.connection = connection
         version = connection.info.server_version
-        self._parts = [(part, part.sql(version)) for part in PARTS]
-        self._groups = {name: group.sql(version) for name, group in _GROUPS.items()}
-        self._excluded = list(exclude_schemas)
+        names = ", ".join("'" + name.replace("'", "''") + "'" for name in exclude_schemas)
+        excluded = f"array[{names}]::text[]"
+        self._parts = [(part, part.sql(version).replace(EXCLUDED, excluded).encode()) for part in PARTS]
+        self._groups = {
+            name: group.sql(version).replace(EXCLUDED, excluded).encode() for name, group in _GROUPS.items()
+        }
+        self._layouts: dict[str, _Layout] = {}
         self._exclude_tables = frozenset(exclude_tables)
 
     def fetch(self, units: Iterable[Unit], known: Mapping[int, Relation]) -> dict[Unit, Fetched]:
@@ -63,12 +98,11 @@ class Fetcher:
         with self.connection.pipeline():
             for one, sql in self._parts:
                 if one.kind in wanted:
-                    asked = {"oids": wanted[one.kind], "excluded": self._excluded}
+                    asked = (array(wanted[one.kind]),)
                     cursors.append((one, one.kind, self.connection.execute(sql, asked, prepare=True)))
             for name, sql in self._groups.items():
                 if name in wanted:
-                    parameters = {"excluded": self._excluded}
-                    cursors.append((None, name, self.connection.execute(sql, parameters, prepare=True)))
+                    cursors.append((None, name, self.connection.execute(sql, prepare=True)))
         found: dict[Unit, Fetched] = {}
         relations = dict(known)
         for oid in wanted.get("relation", ()):
@@ -83,20 +117,18 @@ class Fetcher:
     def _objects(
         self, part: Part, cursor: psycopg.Cursor[Any], relations: dict[int, Relation], found: dict[Unit, Fetched]
     ) -> None:
-        assert cursor.description is not None
-        aliases = [column.name for column in cursor.description][HEADER:]
-        shown = [(number, alias) for number, alias in enumerate(aliases, HEADER) if not alias.startswith("_")]
-        ordered = [number for number, alias in shown if alias in _SORTED]
-        hidden = [(number, alias) for number, alias in enumerate(aliases, HEADER) if alias.startswith("_")]
+        layout = self._layouts.get(part.kind)
+        if layout is None:
+            layout = self._layouts[part.kind] = _Layout.of(cursor)
         remember = _REMEMBER.get(part.kind)
-        for row in cursor:
+        for row in cursor.fetchall():
             oid: int = row[0]
             relation = None
             if part.relation:
                 relation = relations.get(oid)
                 if relation is None:
                     continue
-            extra = {alias: row[number] for number, alias in hidden}
+            extra = {alias: row[number] for number, alias in layout.hidden}
             if self._left_out(part, row, extra, relations):
                 continue
             unit = found.get((part.kind, oid))
@@ -108,14 +140,14 @@ class Fetcher:
                 remember(unit, row, extra)
             if part.kind == "relation" and unit.relation is not None:
                 relations[oid] = unit.relation
-            attributes: dict[str, object] = {}
-            for number, alias in shown:
-                value = row[number]
-                attributes[alias] = value if not isinstance(value, list) else tuple(value)
-            for number in ordered:
-                attributes[aliases[number - HEADER]] = tuple(sorted(row[number] or ()))
+            attributes: dict[str, object] = dict(zip(layout.names, row[layout.first :], strict=True))
+            for alias in layout.ordered:
+                attributes[alias] = tuple(sorted(row[layout.numbers[alias]] or ()))
+            for alias in layout.listed:
+                if attributes[alias] is not None:
+                    attributes[alias] = tuple(row[layout.numbers[alias]])
             key = _key(part.kind, row, relation)
-            if key is not None and not _implied(part.kind, extra, attributes, relation):
+            if not _implied(part.kind, extra, attributes, relation):
                 _polish(part.kind, attributes, relation, unit, extra)
                 unit.objects[key] = attributes
 
@@ -127,7 +159,7 @@ class Fetcher:
         return bool(self._exclude_tables & {extra["_name"], f"{extra['_schema']}.{extra['_name']}", row[3]})
 
 
-def _key(part: str, row: tuple[Any, ...], relation: Relation | None) -> ObjectKey | None:
+def _key(part: str, row: tuple[Any, ...], relation: Relation | None) -> ObjectKey:
     kind, name = row[2], row[3]
     if relation is None:
         return ObjectKey(kind, name)
@@ -181,7 +213,7 @@ def _remember_relation(unit: Fetched, row: tuple[Any, ...], extra: Row) -> None:
 
 def _remember_column(unit: Fetched, row: tuple[Any, ...], extra: Row) -> None:
     before = unit.columns or Columns((), False)
-    column = Column(extra["_number"], extra["_name"], extra["_vector"])
+    column = Column(extra["_number"], extra["_name"], extra["_vector"], extra["_plain"])
     unit.columns = Columns((*before.columns, column), before.named or bool(extra["_named"]))
 
 
@@ -191,7 +223,7 @@ def _remember_index(unit: Fetched, row: tuple[Any, ...], extra: Row) -> None:
 
 
 def _remember_sequence(unit: Fetched, row: tuple[Any, ...], extra: Row) -> None:
-    unit.sequence = Sequence(row[3], extra["_file"])
+    unit.sequence = Sequence(row[3], extra["_file"], extra["_unlogged"])
 
 
 _REMEMBER: dict[str, Callable[[Fetched, tuple[Any, ...], Row], None]] = {

@@ -29,7 +29,7 @@ def _object(
     select '{kind}', {name}, '{catalog}'::regclass::oid::int8, c.oid::int8,
         {attributes} || jsonb_build_object('comment', obj_description(c.oid, '{catalog}'))
     from {catalog} c {namespace} {joins}
-    where {where} and {SCHEMA if schema else "%(excluded)s::text[] is not null"}
+    where {where} and {SCHEMA if schema else "$excluded is not null"}
         and not exists (select from pg_depend e where e.classid = '{catalog}'::regclass and e.objid = c.oid
             and e.deptype = 'e')
     """
@@ -59,7 +59,7 @@ def _collation(_: int) -> str:
 def _schema(_: int) -> str:
     attributes = f"""{_OWNER.format("nspowner")} || jsonb_build_object(
         'acl', coalesce(c.nspacl, acldefault('n', c.nspowner))::text[])"""
-    where = "c.nspname !~ '^pg_' and c.nspname <> 'information_schema' and c.nspname <> all (%(excluded)s::text[])"
+    where = "c.nspname !~ '^pg_' and c.nspname <> 'information_schema' and c.nspname <> all ($excluded)"
     return _object("schema", "pg_namespace", "quote_ident(c.nspname)", attributes, where=where)
 
 

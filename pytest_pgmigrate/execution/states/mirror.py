@@ -47,6 +47,7 @@ class Mirror:
         self.owners = {}
         for name, _, fresh in read_rows(connection, everything, None):
             self._learn(name, fresh)
+        self.born = set()
 
     def update(self, connection: psycopg.Connection[Any], wanted: Wanted, xmin: str) -> set[Unit]:
         """Look at the blocks again; returns the units with a changed row. ``xmin`` as known at the last look.
@@ -59,10 +60,11 @@ class Mirror:
         for name, alive, fresh in read_rows(connection, wanted, xmin):
             gone = self._known(name, wanted[name]) - alive
             written = {row.split(" ", 1)[0] for row in fresh}
-            if not alive <= written | self._rows[name].keys():
+            rows = self._rows[name]
+            if not all(place in rows for place in alive - written):
                 raise LostTrack(name)
             # A place can be used again: whatever stood where a recent row stands now is gone.
-            gone |= written & self._rows[name].keys()
+            gone.update(place for place in written if place in rows)
             dirty |= self._forget(name, gone, known)
             arrived.append((name, fresh))
         # Comments on what was just dropped cannot be resolved any more, and need not be.
@@ -135,7 +137,7 @@ def read_rows(
 ) -> list[tuple[str, set[str], list[str]]]:
     """Places alive and rows recently written of each wanted catalog: ``(catalog, places, rows)``."""
     branches = []
-    parameters: dict[str, object] = {"xmin": xmin}
+    parameters: list[str | None] = [xmin]
     for name in _ALL:
         if name not in wanted:
             continue
@@ -143,8 +145,8 @@ def read_rows(
         if xmin is None or blocks is None:
             branches.append(_ALL[name])
         else:
-            branches.append(_SOME[name])
-            parameters[name] = list(blocks)
+            parameters.append(f"{{{','.join(map(str, blocks))}}}")
+            branches.append(_SOME[name].replace("$blocks", f"${len(parameters)}"))
     if not branches:
         return []
     # One statement for all: the same few sets of catalogs recur, so that it is soon a prepared one.
@@ -157,18 +159,18 @@ def read_rows(
 
 def _query(catalog: Mirrored, source: str) -> str:
     # age() of both, because transaction IDs wrap around; without xmin every row counts as recent.
-    recent = "age(c.xmin) <= coalesce(age(%(xmin)s::xid), 2147483647)"
+    recent = "age(c.xmin) <= coalesce(age($1::xid), 2147483647)"
     return f"""
         select '{catalog.name}', string_agg(c.ctid::text, ' '),
                string_agg(concat_ws(' ', c.ctid, {catalog.own}, {catalog.unit}), ';') filter (where {recent})
         from {source}
-        where ({catalog.key} >= 16384 or age(c.xmin) <= age(%(xmin)s::xid)) and {catalog.where}
+        where ({catalog.key} >= 16384 or age(c.xmin) <= age($1::xid)) and {catalog.where}
     """
 
 
 def _some(catalog: Mirrored) -> str:
     # LATERAL with OFFSET 0 keeps the comparison with ctid a TID range scan of one block.
-    source = f"""unnest(%({catalog.name})s::int8[]) b, lateral (
+    source = f"""unnest($blocks::int8[]) b, lateral (
         select c.*, c.ctid, c.xmin from {catalog.name} c
         where c.ctid >= concat('(', b, ',0)')::tid and c.ctid < concat('(', b + 1, ',0)')::tid offset 0) c"""
     return _query(catalog, source)

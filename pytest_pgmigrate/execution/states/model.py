@@ -40,6 +40,8 @@ class Column:
     number: int
     name: str
     vector: str
+    plain: bool
+    """Not generated, and NULL in rows that were stored before the column was added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +59,4 @@ class Sequence:
 
     name: str
     file: int
+    unlogged: bool

@@ -1,8 +1,9 @@
 """The statements that fetch the definition of units: relations, columns, constraints, indexes, triggers, …
 
-Every statement takes the OIDs of the units to fetch and returns per object: the unit's OID, a signature (the names by
-which other definitions speak of it), PostgreSQL's word for its kind, its name, and then columns whose aliases are the
-attributes that are compared. An alias with a leading underscore is for the reader alone.
+Every statement takes the OIDs of the units to fetch and, written in, the excluded schemas. It returns per object: the
+unit's OID, a signature (the names by which other definitions speak of it), PostgreSQL's word for its kind, its name, and
+then columns whose aliases are the attributes that are compared. An alias with a leading underscore is for the reader
+alone.
 Attributes follow https://www.postgresql.org/docs/current/catalogs.html.
 """
 
@@ -30,7 +31,10 @@ NOT_MEMBER = (
 )
 """Members of an extension are the extension's business."""
 
-SCHEMA = "n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and n.nspname <> all (%(excluded)s::text[])"
+EXCLUDED = "$excluded"
+"""Stands in the statements for an array of the excluded schemas."""
+
+SCHEMA = "n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and n.nspname <> all ($excluded)"
 
 
 def comment_of(catalog: int, oid: str) -> str:
@@ -75,7 +79,7 @@ _RELATION = f"""
     join pg_namespace n on n.oid = c.relnamespace
     left join pg_class t on t.oid = c.reltoastrelid
     left join pg_type y on y.oid = c.reltype
-    where c.oid = any (%(oids)s::oid[]) and c.relkind in ('r', 'p', 'f', 'v', 'm', 'c') and {SCHEMA}
+    where c.oid = any ($1::oid[]) and c.relkind in ('r', 'p', 'f', 'v', 'm', 'c') and {SCHEMA}
         and {NOT_MEMBER.format(catalog=1259, oid="c.oid")}
         and (c.relkind <> 'c' or {NOT_MEMBER.format(catalog=1247, oid="y.oid")})
 """
@@ -87,7 +91,7 @@ _NAMES = """('regclass', 'regtype', 'regproc', 'regprocedure', 'regoper', 'regop
 _COLUMN = f"""
     select a.attrelid::int8, a.attnum || ':' || quote_ident(a.attname), 'column', quote_ident(a.attname),
         a.attname::text as _name,
-        a.attnum::int4 as _number,
+        a.attnum::int4 as _number, (a.attgenerated = '' and a.attmissingval is null) as _plain,
         concat_ws(' ', a.atttypid, a.atttypmod, a.attgenerated, a.attmissingval::text,
             case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end) as _vector,
         (coalesce(e.typname, y.typname) in {_NAMES}) as _named,
@@ -111,7 +115,7 @@ _COLUMN = f"""
     join pg_type y on y.oid = a.atttypid
     left join pg_type e on e.oid = y.typelem and y.typoutput = 751
     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-    where a.attrelid = any (%(oids)s::oid[]) and a.attnum > 0 and not a.attisdropped
+    where a.attrelid = any ($1::oid[]) and a.attnum > 0 and not a.attisdropped
     order by a.attrelid, a.attnum
 """
 
@@ -128,7 +132,7 @@ _CONSTRAINT = f"""
             and g.tgconstraint = k.oid and g.tgisinternal and g.tgenabled <> 'O') as triggers_not_enabled,
         {comment_of(2606, "k.oid")} as comment
     from pg_constraint k
-    where k.conrelid = any (%(oids)s::oid[]) and k.contype <> 't'
+    where k.conrelid = any ($1::oid[]) and k.contype <> 't'
 """
 
 
@@ -154,7 +158,7 @@ def _index(version: int) -> str:
     from pg_index i
     join pg_class c on c.oid = i.indexrelid
     join pg_namespace n on n.oid = c.relnamespace
-    where i.indrelid = any (%(oids)s::oid[])
+    where i.indrelid = any ($1::oid[])
     """
 
 
@@ -165,7 +169,7 @@ _TRIGGER = f"""
             as enabled,
         g.tgparentid <> 0 as partition, {comment_of(2620, "g.oid")} as comment
     from pg_trigger g
-    where g.tgrelid = any (%(oids)s::oid[]) and not g.tgisinternal
+    where g.tgrelid = any ($1::oid[]) and not g.tgisinternal
 """
 _RULE = f"""
     select r.ev_class::int8, ''::text, 'rule', quote_ident(r.rulename),
@@ -174,7 +178,7 @@ _RULE = f"""
             as enabled,
         {comment_of(2618, "r.oid")} as comment
     from pg_rewrite r
-    where r.ev_class = any (%(oids)s::oid[]) and r.rulename <> '_RETURN'
+    where r.ev_class = any ($1::oid[]) and r.rulename <> '_RETURN'
 """
 _POLICY = f"""
     select p.polrelid::int8, ''::text, 'policy', quote_ident(p.polname),
@@ -184,7 +188,7 @@ _POLICY = f"""
         pg_get_expr(p.polqual, p.polrelid) as "using", pg_get_expr(p.polwithcheck, p.polrelid) as with_check,
         {comment_of(3256, "p.oid")} as comment
     from pg_policy p
-    where p.polrelid = any (%(oids)s::oid[])
+    where p.polrelid = any ($1::oid[])
 """
 _STATISTICS = f"""
     select s.stxrelid::int8, ''::text, 'statistics', quote_ident(n.nspname) || '.' || quote_ident(s.stxname),
@@ -193,13 +197,13 @@ _STATISTICS = f"""
         pg_get_userbyid(s.stxowner)::text as owner, {comment_of(3381, "s.oid")} as comment
     from pg_statistic_ext s
     join pg_namespace n on n.oid = s.stxnamespace
-    where s.stxrelid = any (%(oids)s::oid[])
+    where s.stxrelid = any ($1::oid[])
 """
 _SEQUENCE = f"""
     select c.oid::int8, quote_ident(n.nspname) || '.' || quote_ident(c.relname), 'sequence',
         quote_ident(n.nspname) || '.' || quote_ident(c.relname),
         c.relname::text as _name, n.nspname::text as _schema, c.relfilenode::int8 as _file,
-        coalesce(o.refobjid, 0)::int8 as _owner,
+        c.relpersistence = 'u' as _unlogged, coalesce(o.refobjid, 0)::int8 as _owner, o.deptype::text as _ownership,
         format_type(s.seqtypid, null) as type, s.seqstart as start, s.seqincrement as increment, s.seqmin as minimum,
         s.seqmax as maximum, s.seqcache as cache, s.seqcycle as cycle,
         pg_get_userbyid(c.relowner)::text as owner,
@@ -207,14 +211,13 @@ _SEQUENCE = f"""
         coalesce(c.relacl, acldefault('s', c.relowner))::text[] as acl,
         o.refobjid::regclass::text || '.' || (select quote_ident(a.attname) from pg_attribute a
             where a.attrelid = o.refobjid and a.attnum = o.refobjsubid) as owned_by,
-        o.deptype::text as _ownership,
         {comment_of(1259, "c.oid")} as comment
     from pg_class c
     join pg_sequence s on s.seqrelid = c.oid
     join pg_namespace n on n.oid = c.relnamespace
     left join pg_depend o on o.classid = 1259 and o.objid = c.oid and o.objsubid = 0 and o.refclassid = 1259 and o.refobjsubid > 0
         and o.deptype in ('a', 'i')
-    where c.oid = any (%(oids)s::oid[]) and {SCHEMA} and {NOT_MEMBER.format(catalog=1259, oid="c.oid")}
+    where c.oid = any ($1::oid[]) and {SCHEMA} and {NOT_MEMBER.format(catalog=1259, oid="c.oid")}
 """
 
 RELATION_PARTS_SQL: tuple[Part, ...] = (

@@ -16,7 +16,7 @@ from pytest_pgmigrate.execution.states.groups import GROUPS
 from pytest_pgmigrate.execution.states.replica import Pending, ReplicaCheck
 from pytest_pgmigrate.execution.states.roles import read_roles_with_oids
 from pytest_pgmigrate.execution.states.sequences import Sequences
-from pytest_pgmigrate.execution.states.settings import reader_options
+from pytest_pgmigrate.execution.states.settings import prepare_for_reading, reader_options
 from pytest_pgmigrate.execution.states.tables import Tables
 from pytest_pgmigrate.execution.states.wal import Position, Touched
 from pytest_pgmigrate.model.state import Attributes, Difference, State
@@ -153,7 +153,7 @@ class StateReader:
 
     def _connect(self) -> None:
         self._connection = self._cluster.connect(self._database, options=self._options)
-        self._connection.prepared_max = 1000
+        prepare_for_reading(self._connection)
         if self._use_wal and not self._acquired:
             self._oracle = oracles.acquire(self._cluster)
             self._acquired = True

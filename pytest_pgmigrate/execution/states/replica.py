@@ -14,6 +14,7 @@ from pytest_pgmigrate.execution.states.catalog import Catalog, Wrote
 from pytest_pgmigrate.execution.states.compare import compare
 from pytest_pgmigrate.execution.states.digests import LARGE_OBJECTS
 from pytest_pgmigrate.execution.states.fetch import Fetcher
+from pytest_pgmigrate.execution.states.settings import prepare_for_reading
 from pytest_pgmigrate.execution.states.tables import read_tables
 from pytest_pgmigrate.model.state import Difference, State
 
@@ -54,7 +55,7 @@ class ReplicaCheck:
         options: str,
     ) -> None:
         self._connection: psycopg.Connection[Any] = cluster.connect(database, replica=True, options=options)
-        self._connection.prepared_max = 1000
+        prepare_for_reading(self._connection)
         self._excluded = (exclude_schemas, exclude_tables)
         self._fetcher = Fetcher(self._connection, exclude_schemas, exclude_tables)
 

@@ -23,7 +23,7 @@ _FUNCTION = f"""
         {comment_of(1255, "p.oid")} as comment
     from pg_proc p
     join pg_namespace n on n.oid = p.pronamespace
-    where p.oid = any (%(oids)s::oid[]) and {SCHEMA} and {NOT_MEMBER.format(catalog=1255, oid="p.oid")}
+    where p.oid = any ($1::oid[]) and {SCHEMA} and {NOT_MEMBER.format(catalog=1255, oid="p.oid")}
 """
 
 # Multirange types are made with their range type and named there.
@@ -56,7 +56,7 @@ _TYPE = f"""
         {comment_of(1247, "y.oid")} as comment
     from pg_type y
     join pg_namespace n on n.oid = y.typnamespace
-    where y.oid = any (%(oids)s::oid[]) and y.typtype in ('b', 'd', 'e', 'r', 'p') and y.typoutput <> 751
+    where y.oid = any ($1::oid[]) and y.typtype in ('b', 'd', 'e', 'r', 'p') and y.typoutput <> 751
         and {SCHEMA} and {NOT_MEMBER.format(catalog=1247, oid="y.oid")}
 """
 

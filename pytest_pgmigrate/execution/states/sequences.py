@@ -1,7 +1,8 @@
 """Values of sequences, all of them at every read.
 
 ``nextval`` writes WAL for 32 values at once (sequence.c, SEQ_LOG_VALS), so a sequence that WAL does not name may have
-moved. One that was never called cannot: the first ``nextval``, ``setval`` and ALTER SEQUENCE always write WAL.
+moved. One that was never called cannot, unless it is unlogged: the first ``nextval``, ``setval`` and ALTER SEQUENCE
+always write WAL.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 # NULL for a sequence that nextval was not called on.
 _CALLED = """
     select string_agg(concat_ws(' ', s, pg_sequence_last_value(s::regclass)), ',')
-    from unnest(%s::oid[]) s
+    from unnest($1::oid[]) s
 """
 _AT_ONCE = 50
 
@@ -61,11 +62,11 @@ class Sequences:
 
 
 def _written(sequence: Sequence, touched: Touched | None) -> bool:
-    return touched is None or sequence.file in touched.files
+    return touched is None or sequence.unlogged or sequence.file in touched.files
 
 
 def _called(connection: psycopg.Connection[Any], oids: list[int]) -> dict[int, int]:
-    row = connection.execute(_CALLED, (oids,), prepare=True).fetchone()
+    row = connection.execute(_CALLED, (f"{{{','.join(map(str, oids))}}}",), prepare=True).fetchone()
     found = {}
     for item in row[0].split(",") if row and row[0] else ():
         oid, _, value = item.partition(" ")

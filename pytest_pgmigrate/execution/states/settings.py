@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import psycopg
+
 PINNED: dict[str, str] = {
     # Definitions come out with every name qualified (ruleutils.c leaves out only what search_path finds).
     "search_path": "",
@@ -41,6 +45,12 @@ def reader_options(lock_timeout: float = 10.0) -> str:
     """The ``options`` of libpq for a connection that reads states (spaces and backslashes escaped)."""
     settings = {**PINNED, **_SESSION, "lock_timeout": str(round(lock_timeout * 1000))}
     return " ".join(f"-c {name}={_escape(value)}" for name, value in settings.items())
+
+
+def prepare_for_reading(connection: psycopg.Connection[Any]) -> None:
+    """Settings of the driver: the server's own placeholders ($1), and room for all statements as prepared ones."""
+    connection.cursor_factory = psycopg.RawCursor
+    connection.prepared_max = 1000
 
 
 def _escape(value: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from pytest_pgmigrate.execution.states.catalogs import PG_CLASS
 from pytest_pgmigrate.execution.states.digests import LARGE_OBJECTS, Sums, Target, read_large_objects, read_sums
 from pytest_pgmigrate.model.state import TableDigest
 
@@ -58,7 +59,7 @@ class Tables:
             self._named = None
         catalog.refreshed.clear()
         catalog.reread.clear()
-        return self._read(connection, catalog, rehash, reshape)
+        return self._read(connection, catalog, rehash, reshape, touched)
 
     def read_large_objects(self, connection: psycopg.Connection[Any]) -> None:
         """Digest the large objects, where the role may read them."""
@@ -95,7 +96,12 @@ class Tables:
         )
 
     def _read(
-        self, connection: psycopg.Connection[Any], catalog: Catalog, rehash: set[int], reshape: set[int]
+        self,
+        connection: psycopg.Connection[Any],
+        catalog: Catalog,
+        rehash: set[int],
+        reshape: set[int],
+        touched: Touched | None,
     ) -> set[int]:
         fresh: dict[int, Table] = {}
         targets: dict[int, Target] = {}
@@ -105,9 +111,13 @@ class Tables:
             columns = table.columns
             if oid in reshape and old is not None and _reusable(old, table):
                 columns = _take_over(old, table)
+            born = old is None and (PG_CLASS, oid) in catalog.mirror.born
+            if (born or (old is not None and old.file != table.file)) and _empty(catalog.relations[oid], touched):
+                columns = ()
             if columns and table.populated:
                 targets[oid] = _target(table, columns)
             elif table.digest is None:
+                table.sums = dict.fromkeys((column.number for column in table.columns), 0)
                 table.digest = _digest(table, Sums(0, 0, ()))
         found, failed = read_sums(connection, targets)
         for oid, sums in found.items():
@@ -129,7 +139,7 @@ def read_tables(connection: psycopg.Connection[Any], catalog: Catalog) -> tuple[
     """Digests of all tables of a server from which unlogged tables cannot be read."""
     tables = Tables()
     logged = {oid: relation for oid, relation in catalog.relations.items() if not relation.unlogged}
-    tables._read(connection, catalog, {oid for oid, relation in logged.items() if relation.holds_rows}, set())
+    tables._read(connection, catalog, {oid for oid, relation in logged.items() if relation.holds_rows}, set(), None)
     return tables.by_name()
 
 
@@ -155,6 +165,8 @@ def _take_over(old: Table, new: Table) -> tuple[Column, ...]:
     if not same >= set(new.key):
         return new.columns
     new.sums = {number: old.sums[number] for number in same if number in old.sums}
+    # Column numbers are not used twice: in rows that nothing wrote since, a column with a new one is NULL.
+    new.sums.update((c.number, 0) for c in new.columns if c.plain and c.number not in vectors)
     missing = tuple(column for column in new.columns if column.number not in new.sums)
     if not missing and old.digest is not None:
         new.digest = _digest(new, Sums(old.digest.count, old.digest.rows, _in_order(new)))
@@ -184,6 +196,13 @@ def _digest(table: Table, sums: Sums) -> TableDigest:
 def _holds_rows(catalog: Catalog, oid: int) -> bool:
     relation = catalog.relations.get(oid)
     return relation is not None and relation.holds_rows
+
+
+def _empty(relation: Relation, touched: Touched | None) -> bool:
+    """A file that is new since the last time and that nothing was written to."""
+    if touched is None or relation.unlogged:
+        return False
+    return relation.file not in touched.files and relation.file not in touched.images
 
 
 def _unwatched(catalog: Catalog, relation: Relation) -> bool:

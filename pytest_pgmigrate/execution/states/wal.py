@@ -26,12 +26,15 @@ _LIMIT_15 = 3 * 1024 * 1024
 # Records that write a heap's main fork without changing what any query sees: row locks, hint bits, pruning,
 # freezing, in-place statistics of pg_class; and the access methods of indexes.
 # Whatever is not named here counts as a change.
-_HARMFUL = """
+_HARMFUL = """(
     resource_manager not in ('Btree', 'Hash', 'Gin', 'Gist', 'SPGist', 'BRIN')
     and not (resource_manager = 'XLOG' and record_type in ('FPI', 'FPI_FOR_HINT'))
     and not (resource_manager = 'Heap' and record_type in ('LOCK', 'INPLACE'))
-    and not (resource_manager = 'Heap2' and record_type ~ '^(PRUNE|VACUUM|FREEZE|VISIBLE|LOCK_UPDATED)')
+    and not (resource_manager = 'Heap2' and record_type ~ '^(PRUNE|VACUUM|FREEZE|VISIBLE|LOCK_UPDATED)'))
 """
+# A page written as a whole: how a file is filled that nobody had before (VACUUM FULL, SET LOGGED, an index).
+_IMAGE = "(resource_manager = 'XLOG' and record_type = 'FPI')"
+
 # A snapshot's xmax is one more than the last xid that ended: a running transaction may have a greater one and is then not
 # listed. age() counts from the next xid to be given, so that 0 says that nothing at all is running.
 _POSITION = """
@@ -40,14 +43,14 @@ _POSITION = """
     from pg_current_snapshot() s
 """
 _BLOCKS = f"""
-    select reldatabase::int8, relfilenode::int8, array_agg(distinct relblocknumber)
-    from pg_get_wal_block_info(%s, %s, false)
-    where relforknumber = 0 and reldatabase in (0, %s) and {_HARMFUL}
+    select reldatabase::int8, relfilenode::int8, array_agg(distinct relblocknumber) filter (where {_HARMFUL})
+    from pg_get_wal_block_info($1, $2, false)
+    where relforknumber = 0 and reldatabase in (0, $3) and ({_HARMFUL} or {_IMAGE})
     group by 1, 2
 """
 _RECORDS_15 = f"""
-    select block_ref from pg_get_wal_records_info(%s, %s)
-    where block_ref is not null and block_ref <> '' and {_HARMFUL}
+    select block_ref, {_IMAGE} from pg_get_wal_records_info($1, $2)
+    where block_ref is not null and block_ref <> '' and ({_HARMFUL} or {_IMAGE})
 """
 _REFERENCE = re.compile(r"rel \d+/(\d+)/(\d+) (?:fork (\w+) )?blk (\d+)")
 
@@ -67,9 +70,11 @@ class Touched:
 
     files: Mapping[int, Blocks] = field(default_factory=dict)
     shared: Mapping[int, Blocks] = field(default_factory=dict)
+    images: frozenset[int] = frozenset()
+    """Files of the database that whole pages were written to, and nothing else."""
 
     def __bool__(self) -> bool:
-        return bool(self.files or self.shared)
+        return bool(self.files or self.shared or self.images)
 
 
 class WalOracle:
@@ -77,6 +82,7 @@ class WalOracle:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
+        connection.cursor_factory = psycopg.RawCursor
         self._version = connection.info.server_version
 
     @classmethod
@@ -124,9 +130,9 @@ class WalOracle:
             if self._connection.closed:
                 raise
             return None  # the segment was recycled, or the extension dropped
-        files = {key[1]: blocks for key, blocks in found.items() if key[0] == database}
-        shared = {key[1]: blocks for key, blocks in found.items() if key[0] == SHARED}
-        return Touched(files, shared)
+        files = {key[1]: blocks for key, blocks in found.items() if key[0] == database and blocks}
+        shared = {key[1]: blocks for key, blocks in found.items() if key[0] == SHARED and blocks}
+        return Touched(files, shared, frozenset(key[1] for key, blocks in found.items() if not blocks))
 
     @property
     def closed(self) -> bool:
@@ -144,14 +150,16 @@ class WalOracle:
 
     def _blocks(self, start: str, end: str, database: int) -> dict[tuple[int, int], Blocks]:
         rows = self._connection.execute(_BLOCKS, (start, end, database), prepare=True)
-        return {(row[0], row[1]): frozenset(row[2]) for row in rows}
+        return {(row[0], row[1]): frozenset(row[2] or ()) for row in rows}
 
     def _records(self, start: str, end: str, database: int) -> dict[tuple[int, int], Blocks]:
         found: dict[tuple[int, int], set[int]] = {}
-        for (text,) in self._connection.execute(_RECORDS_15, (start, end), prepare=True):
+        for text, image in self._connection.execute(_RECORDS_15, (start, end), prepare=True):
             for base, file, fork, block in _REFERENCE.findall(text):
                 if fork in ("", "main") and int(base) in (SHARED, database):
-                    found.setdefault((int(base), int(file)), set()).add(int(block))
+                    blocks = found.setdefault((int(base), int(file)), set())
+                    if not image:
+                        blocks.add(int(block))
         return {key: frozenset(blocks) for key, blocks in found.items()}
 
 

@@ -12,7 +12,7 @@ from pytest_pgmigrate.errors import ExecutionError
 from pytest_pgmigrate.execution.states import StateReader, compare, read_roles
 from pytest_pgmigrate.execution.states.wal import WalOracle
 from pytest_pgmigrate.model.cluster import Cluster
-from pytest_pgmigrate.model.state import ObjectKey, State
+from pytest_pgmigrate.model.state import ObjectKey, SequenceValue, State
 
 USERS = (
     "create table users (id serial primary key, name text);"
@@ -100,6 +100,19 @@ def test_sequence_that_moves_without_wal(session: psycopg.Connection[Any], reade
     assert compare(State({}, {}, {"s": seen[3]}), State({}, {}, {"s": seen[5]})).sequences[0].forward
 
 
+def test_sequence_set_without_having_been_called(session: psycopg.Connection[Any], reader: StateReader) -> None:
+    session.execute("create sequence logged; create unlogged table u (id serial)")
+    assert reader.read().sequences == {
+        "public.logged": SequenceValue(1, False),
+        "public.u_id_seq": SequenceValue(1, False),
+    }
+    session.execute("select setval('logged', 5, false), setval('u_id_seq', 6, false)")
+    assert reader.read().sequences == {
+        "public.logged": SequenceValue(5, False),
+        "public.u_id_seq": SequenceValue(6, False),
+    }
+
+
 def test_excluded_schema_and_table(session: psycopg.Connection[Any], make_reader: Callable[..., StateReader]) -> None:
     session.execute(
         "create schema pgmigrate; create table pgmigrate.ledger (v int); create table schema_migrations (v serial)"
@@ -127,6 +140,46 @@ def test_table_that_cannot_be_read_is_named(session: psycopg.Connection[Any], re
     assert "public.odd" not in state.tables
     assert state.tables["public.never"].count == 0
     assert state.tables["public.fine"].count == 0
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "create table t as select i as id, 'x' as v from generate_series(1, 5) i",
+        "create table t (id int primary key, v text); insert into t values (1, 'x'); vacuum full t",
+        "create unlogged table t (id int primary key); insert into t values (1); alter table t set logged",
+        "create table hidden.t (id int primary key); insert into hidden.t values (1); alter table hidden.t set schema public",
+        "alter table hidden.moved set schema public",
+        "create extension hstore; alter table hidden.moved set schema public",
+        "truncate filled; insert into filled values (7)",
+        "drop materialized view view_of_filled; alter table filled alter column id type text",
+        "alter table filled add column c int default 7",
+        "alter table filled add column c int default (random() * 100)::int",
+        "alter table filled add column c int generated always as (id * 2) stored",
+        "alter table filled add column c serial",
+        "create materialized view m as select * from filled",
+        "refresh materialized view view_of_filled",
+        "begin; alter table filled add column c int; update filled set c = 3 where id = 2; commit",
+        "alter table filled add column c int; insert into filled values (90, 5)",
+        "copy filled from program 'echo 99'",
+        "cluster filled using filled_pkey",
+        "alter table filled drop constraint filled_pkey",
+        "alter table filled rename column id to key",
+    ],
+)
+def test_digest_kept_up_to_date_is_that_of_the_rows(
+    session: psycopg.Connection[Any], make_reader: Callable[..., StateReader], script: str
+) -> None:
+    session.execute(
+        "create schema hidden; create table hidden.moved (id int primary key); insert into hidden.moved values (1)"
+    )
+    session.execute("create table filled (id int primary key); insert into filled select generate_series(1, 9)")
+    session.execute("create materialized view view_of_filled as select id from filled with no data")
+    reader = make_reader(exclude_schemas=("hidden",))
+    reader.read()
+    for statement in script.split("; "):
+        session.execute(statement.encode())
+    assert reader.read().tables == make_reader(exclude_schemas=("hidden",), use_wal=False).read().tables
 
 
 def test_lost_connection_is_an_execution_error_and_the_next_read_works(

@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,10 +86,12 @@ class ServerPair(SqlCluster):
         template = template_file(binaries, self._account, self._run.path, base)
         wanted = settings.checked(want.settings)
         progress("starting a primary and its replica")
-        # The primary starts while the replica's directory is still being copied.
-        self._copy("primary", template, wanted)
-        self._launch("primary", binaries)
-        self._copy("replica", template, self._standby_settings(wanted))
+        # Both directories are written at once, and the primary starts while the replica's may still be on its way.
+        with ThreadPoolExecutor(1) as pool:
+            copying = pool.submit(self._copy, "replica", template, self._standby_settings(wanted))
+            self._copy("primary", template, wanted)
+            self._launch("primary", binaries)
+            copying.result()
         self._launch("replica", binaries)
         self._wait_until_ready("primary")
         self._set_password()

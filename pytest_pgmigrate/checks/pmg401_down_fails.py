@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import acknowledged, counts, error_details, error_facts, is_refusal, listed
-from pytest_pgmigrate.model.evidence import MigrationEvidence
+from pytest_pgmigrate.checks._common import (
+    acknowledged,
+    counts,
+    describe,
+    error_details,
+    error_facts,
+    is_refusal,
+    last_part,
+    listed,
+)
+from pytest_pgmigrate.model.evidence import MigrationEvidence, ServerError
 from pytest_pgmigrate.model.finding import Part, Severity
+from pytest_pgmigrate.model.migration import Migration
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Observation, check
 
+_QUOTED = re.compile(r'"([^"]+)"')
 
-def _advice(sqlstate: str) -> str:
+
+def _advice(error: ServerError, migration: Migration) -> str:
     about = {
         "42601": "correct the SQL at this place",
         "2BP01": "drop the dependent objects first, in the reverse order of their creation",
         "42P01": "drop what the up makes, under the name it has after the up",
         "42703": "name the column as it is after the up",
         "42704": "name the object as it is after the up",
-        "23505": "the rows of the new version do not fit the old unique constraint: decide in the down which of them stay",
+        "23505": "several rows get the same unique value: change back only the rows that the up changed (keep their keys)",
         "23502": "the rows of the new version hold NULLs that the old column forbids: fill them in the down first",
     }
-    return about.get(sqlstate, "correct the statement at this place so that it undoes the up")
+    absent = error.sqlstate in ("42P01", "42703", "42704") and _QUOTED.search(error.message)
+    if absent and last_part(absent[1]) not in " ".join(s.text for s in migration.up.statements).lower():
+        return f"the up makes no {absent[1]}: remove it from this statement, or write IF EXISTS"
+    return about.get(error.sqlstate, "correct the statement at this place so that it undoes the up")
 
 
 @check("PMG401", "down-fails", part=Part.ROLLBACK, severity=Severity.ERROR)
@@ -50,12 +66,12 @@ def down_fails(evidence: MigrationEvidence, settings: Settings) -> Iterator[Obse
     if acknowledged(evidence.migration):
         return
     error = step.error
-    left = listed([*step.difference.objects, *map(counts, step.difference.tables)])
+    left = listed([*map(describe, step.difference.objects), *map(counts, step.difference.tables)])
     yield Observation(
         place=error.place,
         message=f"the down fails: {error.message}" + (f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""),
         effect="a release with this migration cannot be rolled back",
-        fix=error.hint or _advice(error.sqlstate),
+        fix=error.hint or _advice(error, evidence.migration),
         observed={**error_facts(error), "still_different": len(step.difference.objects)},
-        details=(*error_details(error), *(f"left by the failed down: {line}" for line in left)),
+        details=(*error_details(error), *(f"not undone: {line}" for line in left)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import (
@@ -10,6 +11,7 @@ from pytest_pgmigrate.checks._common import (
     data_changes,
     describe,
     is_wrong,
+    last_part,
     listed,
     maker,
     row_lines,
@@ -19,15 +21,18 @@ from pytest_pgmigrate.checks._common import (
 )
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
-from pytest_pgmigrate.model.migration import Place
+from pytest_pgmigrate.model.migration import Place, Script, Statement
 from pytest_pgmigrate.model.state import ObjectChange
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Observation, check
 
 
-def _advice(change: ObjectChange, file: str) -> str:
+def _advice(change: ObjectChange, down: Script, *, by_down: bool) -> str:
     kind, name = change.key.kind, change.key.name
+    file = down.file.rsplit("/", 1)[-1]
     if change.change == "extra":
+        if by_down:
+            return f"let {file} not create {kind} {name}: it was not there before the up"
         if kind == "column":
             owner, _, column = name.rpartition(".")
             return f"add to {file}: ALTER TABLE {owner} DROP COLUMN {column};"
@@ -40,6 +45,22 @@ def _advice(change: ObjectChange, file: str) -> str:
     if change.change == "missing":
         return f"let {file} create {kind} {name} again, exactly as it was"
     return f"let {file} set {change.attribute} of {kind} {name} back to {change.old!r}"
+
+
+def _blamed(change: ObjectChange, up: Script, down: Script) -> Statement | None:
+    if change.change == "extra":
+        return maker(change, up) or maker(change, down)
+    return maker(change, down) or (_setter(change, down) if change.change == "changed" else None)
+
+
+def _setter(change: ObjectChange, down: Script) -> Statement | None:
+    """The down's ALTER TABLE that speaks of the column, the last one when there are several."""
+    if change.key.kind != "column":
+        return None
+    table, column = last_part(change.key.relation), last_part(change.key.name)
+    speaks = re.compile(rf"(?<![\w$]){re.escape(column)}(?![\w$])", re.IGNORECASE)
+    found = [s for s in down.statements if s.kind.startswith("ALTER TABLE") and table in map(last_part, s.relations)]
+    return next((s for s in reversed(found) if speaks.search(s.text)), None)
 
 
 @check("PMG402", "down-leaves-difference", part=Part.ROLLBACK, severity=Severity.ERROR)
@@ -71,7 +92,7 @@ def down_leaves_difference(evidence: MigrationEvidence, settings: Settings) -> I
     groups: dict[Place, list[ObjectChange]] = {}
     for change in wrong:
         # What is left stands where it was made, what is gone or other where it should have been restored.
-        statement = maker(change, evidence.migration.up if change.change == "extra" else down)
+        statement = _blamed(change, evidence.migration.up, down)
         groups.setdefault(statement.place if statement else top(down), []).append(change)
     for place, changes in groups.items():
         more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
@@ -79,7 +100,7 @@ def down_leaves_difference(evidence: MigrationEvidence, settings: Settings) -> I
             place=place,
             message=f"the down leaves a difference: {describe(changes[0])}{more}",
             effect="after a rollback the old release runs on a schema it never had" + consequence(evidence),
-            fix=_advice(changes[0], down.file.rsplit("/", 1)[-1]),
+            fix=_advice(changes[0], down, by_down=place.file == down.file and place != top(down)),
             observed={"objects": [describe(c) for c in changes]},
             details=listed(map(describe, changes)) if len(changes) > 1 else (),
         )

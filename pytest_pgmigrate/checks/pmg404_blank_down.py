@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from pytest_pgmigrate.checks._common import acknowledged, counts, listed, top
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
+from pytest_pgmigrate.model.state import ObjectChange
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Observation, check
+
+
+def _done(change: ObjectChange) -> str:
+    """What the up did to one object: nothing of it is a fault of the up."""
+    words = {"extra": "made by the up", "missing": "dropped by the up"}
+    return f"{change.key} {words[change.change]}" if change.change in words else str(change)
 
 
 @check("PMG404", "blank-down", part=Part.ROLLBACK, severity=Severity.ERROR)
@@ -35,12 +42,19 @@ def blank_down(evidence: MigrationEvidence, settings: Settings) -> Iterator[Obse
         return
     if acknowledged(evidence.migration):
         return
-    done = listed([*evidence.changed.objects, *map(counts, evidence.changed.tables)])
+    done = listed([*map(_done, evidence.changed.objects), *map(counts, evidence.changed.tables)])
+    objects, tables = len(evidence.changed.objects), len(evidence.changed.tables)
+    what = [
+        text
+        for text, number in ((f"{objects} schema changes", objects), (f"rows of {tables} tables", tables))
+        if number
+    ]
+    again = evidence.rerun.error if evidence.rerun is not None else None
     yield Observation(
         place=top(down),
-        message=f"the down is empty, but the up made {len(evidence.changed.objects)} schema changes and touched the rows "
-        f"of {len(evidence.changed.tables)} tables",
-        effect="a rollback reports success and undoes nothing; the next up collides with what is still there",
+        message=f"the down is empty, but the up changed something: {', '.join(what)}",
+        effect="a rollback reports success and undoes nothing"
+        + (f"; the next up then fails: {again.message}" if again is not None else ""),
         fix=f"write the way back into {down.file.rsplit('/', 1)[-1]}, or: -- pgmigrate: irreversible <reason>",
         observed={"objects": len(evidence.changed.objects), "tables": len(evidence.changed.tables)},
         details=done,

@@ -12,6 +12,21 @@ from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Observation, check
 
 
+def _moved(changes: list[ObjectChange]) -> list[ObjectChange]:
+    """The fewest columns that explain the new order: all but a longest run that kept its order."""
+    ordered = sorted(changes, key=lambda c: _position(c.new))
+    runs: list[list[ObjectChange]] = []
+    for change in ordered:
+        fitting = [run for run in runs if _position(run[-1].old) < _position(change.old)]
+        runs.append([*max(fitting, key=len, default=[]), change])
+    kept = max(runs, key=len, default=[])
+    return [c for c in ordered if c not in kept] or changes
+
+
+def _position(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
 @check("PMG405", "column-order-changed", part=Part.ROLLBACK, severity=Severity.WARNING)
 def column_order_changed(evidence: MigrationEvidence, settings: Settings) -> Iterator[Observation]:
     """After up and down the columns of a table stand in another order.
@@ -44,6 +59,7 @@ def column_order_changed(evidence: MigrationEvidence, settings: Settings) -> Ite
             continue
         if acknowledged(evidence.migration, table, *(c.key.name for c in changes)):
             continue
+        changes = _moved(changes)
         names = ", ".join(last_part(c.key.name) for c in changes[:SHOWN])
         yield Observation(
             place=top(down),

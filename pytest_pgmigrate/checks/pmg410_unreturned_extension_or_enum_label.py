@@ -24,6 +24,12 @@ def _giver(change: ObjectChange, script: Script) -> Statement | None:
     return None
 
 
+def _advice(change: ObjectChange, statement: Statement | None) -> str:
+    if statement is not None and "if not exists" in " ".join(statement.text.lower().split()):
+        return f"nothing if that is meant; to acknowledge it: -- pgmigrate: irreversible[{change.key.name}] <reason>"
+    return "add IF NOT EXISTS, so that a second up passes over what is there"
+
+
 def _labels(change: ObjectChange) -> str:
     old, new = change.old, change.new
     if not isinstance(old, (list, tuple)) or not isinstance(new, (list, tuple)):
@@ -68,8 +74,8 @@ def unreturned_extension_or_enum_label(evidence: MigrationEvidence, settings: Se
             message=f"the down leaves {what}{labels}" + consequence(evidence),
             effect="the release cannot be deployed again after a rollback"
             if fails
-            else "none as long as nothing minds it",
-            fix="add IF NOT EXISTS, so that a second up passes over what is there",
+            else "it stays after a rollback; a second up passes over it",
+            fix=_advice(change, statement),
             observed={"object": change.key.name, "second_up_fails": fails},
             severity=Severity.ERROR if fails and not others else None,
         )

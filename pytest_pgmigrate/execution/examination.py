@@ -290,7 +290,7 @@ class Examination:
         if self.cluster.replica is None:
             return ReplicaEvidence(reason="no replica was given")
         try:
-            seconds = self.cluster.wait_for_replica(timeout=REPLICA_TIMEOUT)
+            seconds = self.cluster.wait_for_replica(self.space.work.reader.position, REPLICA_TIMEOUT)
         except ReplicaTimeout as error:
             return ReplicaEvidence(ran=True, seconds=REPLICA_TIMEOUT, reason=str(error))
         return ReplicaEvidence(True, True, seconds, self.space.work.reader.compare_replica())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from pytest_pgmigrate.execution.names import plain
 from pytest_pgmigrate.model.migration import Migration
 from pytest_pgmigrate.model.state import Difference, State
 
@@ -26,7 +27,7 @@ def columns_to_fill(changed: Difference, after: State, migrations: Sequence[Migr
         others = names.get(key.relation, set()) - {name}
         shadow = any(name.startswith(f"{other}_") or name.endswith(f"_{other}") for other in others)
         if not shadow and not _assigned(name, migrations):
-            found.append((key.relation, name))
+            found.append((plain(key.relation), plain(name)))
     return found
 
 

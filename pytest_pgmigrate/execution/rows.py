@@ -23,7 +23,7 @@ _PIN = (
 
 # Tables a person would name: a partition's rows are read through its root.
 _TABLES = """
-SELECT n.nspname::text, c.relname::text,
+SELECT n.nspname::text, c.relname::text, quote_ident(n.nspname) || '.' || quote_ident(c.relname),
        array_agg(a.attname::text ORDER BY a.attnum),
        array_agg(pg_catalog.format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum),
        (SELECT array_agg(k.attname::text ORDER BY k.attname) FROM pg_catalog.pg_index i
@@ -43,7 +43,7 @@ Key = tuple[str | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """The rows of one table. Without a primary key the whole row is its own key, and equal rows count once each."""
+    """The rows of one table by primary key, every value as text. Without a key they are only numbered."""
 
     types: Mapping[str, str]
     key: tuple[str, ...]
@@ -51,14 +51,14 @@ class TableRows:
 
 
 def read_rows(connection: psycopg.Connection[Any], exclude_schemas: tuple[str, ...]) -> dict[str, TableRows]:
-    """All rows of all ordinary tables, by qualified name; tables with more than MOST_ROWS rows are left out."""
+    """All rows of all tables, by name as written in SQL; a table with more than MOST_ROWS rows is left out."""
     found: dict[str, TableRows] = {}
     with connection.transaction():
         connection.execute(_PIN)
-        for schema, name, columns, types, key in connection.execute(_TABLES, (list(exclude_schemas),)).fetchall():
+        for schema, name, qualified, columns, types, key in connection.execute(_TABLES, (list(exclude_schemas),)).fetchall():
             rows = _rows(connection, schema, name, columns, tuple(key or ()))
             if rows is not None:
-                found[f"{schema}.{name}"] = TableRows(dict(zip(columns, types, strict=True)), tuple(key or ()), rows)
+                found[qualified] = TableRows(dict(zip(columns, types, strict=True)), tuple(key or ()), rows)
     return found
 
 
@@ -71,14 +71,8 @@ def _rows(
     if len(fetched) > MOST_ROWS:
         return None
     rows: dict[Key, dict[str, str | None]] = {}
-    for values in fetched:
+    for number, values in enumerate(fetched):
         row = dict(zip(columns, values, strict=True))
-        identity: Key = tuple(row[column] for column in key) if key else tuple(values)
-        if not key:
-            # Equal rows of a table without a key: number them, so that losing one of two is seen.
-            number = 0
-            while (*identity, str(number)) in rows:
-                number += 1
-            identity = (*identity, str(number))
+        identity: Key = tuple(row[column] for column in key) if key else (str(number),)
         rows[identity] = row
     return rows

@@ -98,16 +98,12 @@ def clock_columns(work: Database, step: Step, difference: Difference) -> tuple[s
 
 
 def _columns(work: Database, table: str) -> list[tuple[Any, ...]]:
-    return work.control.execute(_COLUMNS, (_quoted(table),)).fetchall()
+    return work.control.execute(_COLUMNS, (table,)).fetchall()
 
 
-def _identifier(table: str) -> sql.Identifier:
-    schema, _, name = table.partition(".")
-    return sql.Identifier(schema, name)
-
-
-def _quoted(table: str) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in table.split(".", 1))
+def _identifier(table: str) -> sql.Composable:
+    # A state names its objects as they are written in SQL, quoted where they must be.
+    return sql.SQL(table)
 
 
 def _window(step: Step) -> sql.Composable:

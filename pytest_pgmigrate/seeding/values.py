@@ -112,13 +112,21 @@ class ValueMaker:
 
     def _time(self, column: Column, hint: Hint, stream: Stream, distinct: bool) -> Make:
         name = column.type.name
-        form = {"date": "%Y-%m-%d", "time": "%H:%M:%S", "timetz": "%H:%M:%S+00", "timestamp": "%Y-%m-%d %H:%M:%S"}
-        layout = form.get(name, "%Y-%m-%d %H:%M:%S+00")
+        form = {
+            "date": "%Y-%m-%d",
+            "time": "%H:%M:%S.%f",
+            "timetz": "%H:%M:%S.%f+00",
+            "timestamp": "%Y-%m-%d %H:%M:%S.%f",
+        }
+        layout = form.get(name, "%Y-%m-%d %H:%M:%S.%f+00")
 
         def value(row: int, shift: int) -> str:
             made = moment(self._clock, stream, column.name, row, windows=hint.windows, distinct=distinct)
             if distinct and name == "date" and not hint.windows:
                 made = made + timedelta(days=row - int(row * 431 / 1440))
+            if not hint.windows:
+                # As now() gives it, and the same in all columns of a row so that their order stays.
+                made = made.replace(microsecond=1 + self._clock.below(row, 999_999, 11))
             return made.strftime(layout)
 
         return value

@@ -151,32 +151,37 @@ def read_rows(
         return []
     # One statement for all: the same few sets of catalogs recur, so that it is soon a prepared one.
     rows = connection.execute(" union all ".join(branches).encode(), parameters, prepare=True)
-    return [
-        (name, set(alive.split(" ")) if alive else set(), fresh.split(";") if fresh else [])
-        for name, alive, fresh in rows
-    ]
+    found: dict[str, tuple[set[str], list[str]]] = {name: (set(), []) for name in wanted}
+    for name, alive, fresh in rows:
+        if alive:
+            found[name][0].update(alive.split(" "))
+        if fresh:
+            found[name][1].extend(fresh.split(";"))
+    return [(name, *found[name]) for name in _ALL if name in wanted]
 
 
-def _query(catalog: Mirrored, source: str) -> str:
+def _query(catalog: Mirrored, place: str = "true") -> str:
     # age() of both, because transaction IDs wrap around; without xmin every row counts as recent.
     recent = "age(c.xmin) <= coalesce(age($1::xid), 2147483647)"
     return f"""
-        select '{catalog.name}', string_agg(c.ctid::text, ' '),
-               string_agg(concat_ws(' ', c.ctid, {catalog.own}, {catalog.unit}), ';') filter (where {recent})
-        from {source}
-        where ({catalog.key} >= 16384 or age(c.xmin) <= age($1::xid)) and {catalog.where}
+        select string_agg(c.ctid::text, ' ') as alive,
+               string_agg(concat_ws(' ', c.ctid, {catalog.own}, {catalog.unit}), ';') filter (where {recent}) as fresh
+        from {catalog.name} c
+        where {place} and ({catalog.key} >= 16384 or age(c.xmin) <= age($1::xid)) and {catalog.where}
     """
 
 
+def _all(catalog: Mirrored) -> str:
+    return f"select '{catalog.name}', x.* from ({_query(catalog)}) x"
+
+
 def _some(catalog: Mirrored) -> str:
-    # LATERAL with OFFSET 0 keeps the comparison with ctid a TID range scan of one block.
-    source = f"""unnest($blocks::int8[]) b, lateral (
-        select c.*, c.ctid, c.xmin from {catalog.name} c
-        where c.ctid >= concat('(', b, ',0)')::tid and c.ctid < concat('(', b + 1, ',0)')::tid offset 0) c"""
-    return _query(catalog, source)
+    # One aggregate per block: its condition on ctid is a TID range scan.
+    place = "c.ctid >= concat('(', b, ',0)')::tid and c.ctid < concat('(', b + 1, ',0)')::tid"
+    return f"select '{catalog.name}', x.* from unnest($blocks::int8[]) b, lateral ({_query(catalog, place)}) x"
 
 
-_ALL = {catalog.name: _query(catalog, f"{catalog.name} c") for catalog in MIRRORED}
+_ALL = {catalog.name: _all(catalog) for catalog in MIRRORED}
 _SOME = {catalog.name: _some(catalog) for catalog in MIRRORED}
 
 

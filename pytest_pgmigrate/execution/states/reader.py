@@ -83,6 +83,11 @@ class StateReader:
         assert self._connection is not None
         return self._connection
 
+    @property
+    def position(self) -> str | None:
+        """WAL position, flushed, up to which the last read saw everything; None where WAL is not read."""
+        return self._start
+
     def read(self) -> State:
         """The state now. Raises ExecutionError."""
         with self._guard():

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.model.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("PGMIGRATE_KILLS", "4"))
+KILLS = int(os.environ.get("PGMIGRATE_KILLS", "3"))
 SEED = int(os.environ.get("PGMIGRATE_KILL_SEED") or random.randrange(1 << 32))
+PYTEST_SPAN = 8.0
+"""Seconds of a whole run over the repaired history, about."""
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 
@@ -139,6 +141,26 @@ def test_killed_at_any_moment(victims: Victims, live: Cluster) -> None:
             victims.kill(process)
             victims.next_run()
             assert other.poll() is None, f"killed after {moment:.3f} s: another live run was ended"
+    finally:
+        victims.kill(other)
+    victims.next_run()
+    assert leftovers.until_none(victims.left) == []
+
+
+def test_pytest_killed_at_any_moment(victims: Victims, live: Cluster) -> None:
+    """The main job itself, from its first import to its last item."""
+    print(f"PGMIGRATE_KILL_SEED={SEED}")
+    chance = random.Random(f"{SEED} {victims.engine} pytest")
+    other = victims.start("pytest")
+    try:
+        for number in range(KILLS):
+            process = victims.start("pytest")
+            time.sleep(chance.uniform(0, PYTEST_SPAN))
+            victims.kill(process)
+            if number == 0:
+                # The second run goes on beside the killed one and its clean-up, and ends green.
+                victims.next_run()
+                assert other.wait(180) == 0
     finally:
         victims.kill(other)
     victims.next_run()

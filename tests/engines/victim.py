@@ -1,15 +1,37 @@
 """A run to be killed: starts a cluster, says so, then makes and drops databases for ever.
 
-``python -m tests.engines.victim ENGINE WANT-AS-JSON [once]``; with ``once`` it closes the cluster and ends.
+``python -m tests.engines.victim ENGINE WANT-AS-JSON [once | pytest]``; with ``once`` it closes the cluster and ends,
+with ``pytest`` it is a whole ``pytest --pgmigrate`` over the repaired history of the first article.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
+
+import pytest
 
 from pytest_pgmigrate.model.cluster import Want
 from pytest_pgmigrate.registry import load_engines
+
+HISTORY = Path(__file__).parents[2] / "fixtures" / "ecommerce" / "repaired"
+
+
+def run_pytest(name: str, want: Want) -> int:
+    """The main job as a user starts it, silent."""
+    print("starting", flush=True)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    given = {"image": want.image, "dsn": want.dsn, "replica-dsn": want.replica_dsn}
+    flags = [f"--pgmigrate-{key}={value}" for key, value in given.items() if value]
+    flags += [f"--pgmigrate-engine={name}", f"--pgmigrate-path={HISTORY}", f"--rootdir={HISTORY.parent}"]
+    # No configuration of a project's and no cache: the run must not leave anything, wherever it stands.
+    return int(
+        pytest.main(
+            ["-p", "no:faker", "-p", "no:cacheprovider", "-c", os.devnull, "--pgmigrate", *flags, "-m", "pgmigrate"]
+        )
+    )
 
 
 def main(name: str, want: Want, once: bool) -> None:
@@ -30,4 +52,7 @@ def main(name: str, want: Want, once: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Want(**json.loads(sys.argv[2])), once=len(sys.argv) > 3)
+    asked = Want(**json.loads(sys.argv[2]))
+    if sys.argv[3:] == ["pytest"]:
+        sys.exit(run_pytest(sys.argv[1], asked))
+    main(sys.argv[1], asked, once=sys.argv[3:] == ["once"])

@@ -110,9 +110,15 @@ def _rollback(evidence: MigrationEvidence) -> str:
     return "" if evidence.down is not None else "the down could not be sent; see ::history"
 
 
+def _blank(evidence: MigrationEvidence) -> str:
+    if not evidence.changed:
+        return "the down is empty and the up changed nothing"
+    return "the down is empty; see ::rollback"
+
+
 def _reapply(evidence: MigrationEvidence) -> str:
     if evidence.again is None:
-        return _rollback(evidence) or "there is no way back to apply again from; see ::rollback"
+        return _rollback(evidence) or _blank(evidence)
     if evidence.again.name == "up on leftovers":
         return "the down left a difference, a second up says nothing of its own; see ::rollback"
     return ""
@@ -120,7 +126,7 @@ def _reapply(evidence: MigrationEvidence) -> str:
 
 def _data(evidence: MigrationEvidence) -> str:
     if evidence.down is None:
-        return _rollback(evidence) or "there is no down to lose data; see ::rollback"
+        return _rollback(evidence) or _blank(evidence)
     return ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_pgmigrate.execution import relaxed
+from pytest_pgmigrate.execution import relaxed, reused
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 from pytest_pgmigrate.execution.names import plain
 from pytest_pgmigrate.execution.rows import Key, TableRows, read_rows
@@ -34,9 +34,11 @@ def examine(database: Database, migration: Migration, seeder: Seeder, rows: int)
     # A table that the up makes and fills is a backup or reference data: no application writes to it.
     made = [plain(table) for table, now in migrated.items() if table not in before and now.rows]
     seeder.fill(database.control, exclude_schemas=OUR_SCHEMAS)
-    migrated = read_rows(database.control, OUR_SCHEMAS)
+    after_up, migrated = migrated, read_rows(database.control, OUR_SCHEMAS)
     reports = seeder.write_more(database.control, exclude_schemas=OUR_SCHEMAS, rows=rows, exclude_tables=made)
     written = read_rows(database.control, OUR_SCHEMAS)
+    if reused.remove(database.control, before, after_up, written):
+        written = read_rows(database.control, OUR_SCHEMAS)
     down = database.run("down after later rows", migration, Direction.DOWN, watched=False)
     count = sum(report.filled for report in reports)
     if down.error is not None:

@@ -46,9 +46,7 @@ def leave_empty(
         if later is None:
             continue
         same = sql.SQL(" AND ").join(sql.SQL("{}::text = %s").format(sql.Identifier(name)) for name in now.key)
-        query = sql.SQL("UPDATE {} SET {} = NULL WHERE {}").format(
-            sql.SQL(table), sql.Identifier(column), same
-        )
+        query = sql.SQL("UPDATE {} SET {} = NULL WHERE {}").format(sql.SQL(table), sql.Identifier(column), same)
         with suppress(psycopg.Error), connection.transaction():
             done += connection.execute(query, later).rowcount
     return done

@@ -174,6 +174,7 @@ class Examination:
             # Never committed, so nothing of it can be examined; later migrations miss what it would have made.
             if lane.changed:
                 self._restore()
+            self.shared.restore()
             self.broken.add(migration)
             return MigrationEvidence(migration, "failed", "the up leaves its transaction open", up=lane.up)
         notes = volatile.remember(work, lane.up, lane.changed, lane.after)
@@ -246,9 +247,12 @@ class Examination:
 
     def _to_after(self, migration: Migration) -> None:
         """The work database as the first up left it."""
-        self.shared.restore()
         work = self._restore()
-        work.run("up", migration, Direction.UP, watched=False)
+        # Only now: a role that the old database still used could not have been dropped.
+        self.shared.restore()
+        if work.run("up", migration, Direction.UP, watched=False).error is not None:
+            # It passed once; what the later migrations miss is this one's fault, not theirs.
+            self.broken.add(migration)
 
     def _located(self, difference: Difference, old: State, new: State) -> Difference:
         """Fill in the differing rows, as far as a base still holds the old ones."""

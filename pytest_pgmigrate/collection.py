@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,7 +234,11 @@ class PartItem(pytest.Item):
         run = self.config.stash[RUN]
         if self.migration is None:
             return run.file_result(self.run, self.file)
-        return run.result(self.run, self.migration, self.part, Progress(self.config))
+        progress = Progress(self.config)
+        try:
+            return run.result(self.run, self.migration, self.part, progress)
+        finally:
+            progress.done()
 
     @property
     def file(self) -> str:
@@ -250,30 +255,43 @@ class PartItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """File and name; there is no line, a part is about the whole migration."""
-        return self.path, None, f"{self.path.name}::{self.name}"
+        """File and headline; there is no line, a part is about the whole migration.
+
+        In a headline that ends the node id the terminal would replace every dot by ``::``.
+        """
+        return self.path, None, f"{self.path.name} {self.name}"
 
 
 # -- the plugin -------------------------------------------------------------------------------------------------------------
 
 
 class Progress:
-    """A line that says what takes long, in a terminal only, and is gone when it is over."""
+    """Says what takes long, in a terminal only, right of what pytest has written, and is gone when it is over."""
 
     def __init__(self, config: pytest.Config) -> None:
         reporter = config.pluginmanager.get_plugin("terminalreporter")
-        self._reporter = reporter if reporter is not None and reporter.isatty and config.option.verbose == 0 else None
+        wanted = reporter is not None and reporter.isatty and config.option.verbose == 0
+        self._reporter = reporter if wanted and os.environ.get("TERM") != "dumb" else None
+        self._capture = config.pluginmanager.get_plugin("capturemanager")
 
     def __call__(self, text: str) -> None:
         """Show what is being done now."""
-        if self._reporter is not None:
-            self._reporter.rewrite(f"pgmigrate: {text} …", erase=True, cyan=True)
-            self._reporter.currentfspath = None
+        self._put(f"pgmigrate: {text} …")
 
     def done(self) -> None:
         """Take the line away."""
-        if self._reporter is not None:
-            self._reporter.rewrite("", erase=True)
+        self._put("")
+
+    def _put(self, text: str) -> None:
+        if self._reporter is None:
+            return
+        # While an item runs, standard output is captured for it.
+        with self._capture.global_and_fixture_disabled() if self._capture else nullcontext():
+            tw = self._reporter._tw
+            room = max(tw.fullwidth - tw.width_of_current_line - 1, 0)
+            # Erase to the end of the line, then write and come back: pytest's own line stays as it is.
+            tw._file.write(f"\x1b[K\x1b7\x1b[36m{text[:room]}\x1b[0m\x1b8" if text else "\x1b[K")
+            tw.flush()
 
 
 def _judged_files(history: History) -> Iterator[str]:
@@ -292,6 +310,7 @@ class Collecting:
         self.worker = hasattr(config, "workerinput")
         self.controls = not self.worker and bool(getattr(config.option, "dist", "no") != "no" and config.option.tx)
         self.documents: list[_document.Document] = []
+        self.problems: dict[str | None, str] = {}
         self._files = {path: r for r in run.histories for path in _judged_files(r.history)}
 
     def pytest_report_header(self) -> list[str]:
@@ -356,6 +375,9 @@ class Collecting:
                 self.config.workeroutput["pgmigrate"] = self.run.document()  # type: ignore[attr-defined]
             else:
                 self._write(self.documents)
+            if self.problems and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+                # Who asked for a report must not take its absence for success.
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
         finally:
             self.run.close()
             if self.worker:
@@ -374,12 +396,17 @@ class Collecting:
 
         self.document = _document.merge(documents) if documents else self.run.document()
         if not self.config.option.collectonly:
-            self.problems = [problem for target in self.targets if (problem := write(target, self.document))]
+            self.problems = {t.file: problem for t in self.targets if (problem := write(t, self.document))}
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Warnings, what was not judged, and the findings by family."""
         document = getattr(self, "document", None)
-        if document is None or (not document["history"] and not document["findings"]):
+        if document is None or self.config.option.collectonly:
+            return
+        if not self.run.histories:
+            terminalreporter.line("pgmigrate: no folder of migrations found, nothing was judged", yellow=True)
+        if not document["history"] and not document["findings"]:
+            self._say_problems(terminalreporter._tw)
             return
         tw = terminalreporter._tw
         terminalreporter.section("PostgreSQL migrations")
@@ -392,14 +419,21 @@ class Collecting:
             tw.line(f"not judged: {line}", yellow=True)
         for target in self.targets:
             if target.file:
-                tw.line(f"report: {target.file}")
+                if target.file not in self.problems:
+                    tw.line(f"report: {target.file}")
             else:
                 tw.line(target.report.render(document).rstrip("\n"))
-        for problem in getattr(self, "problems", ()):
-            tw.line(problem, red=True)
+        self._say_problems(tw)
         for line in self.run.kept:
             tw.line(f"kept: {line}")
-        tw.line(f"{len(document['history'])} migrations judged: {terminal.summary_line(document)}")
+        lost = sum(1 for entry in document["not_judged"] if entry["subject"] == "examination")
+        judged = len(document["history"]) - lost
+        note = f", {lost} could not be examined" if lost else ""
+        tw.line(f"{judged} migrations judged{note}: {terminal.summary_line(document)}")
+
+    def _say_problems(self, tw: TerminalWriter) -> None:
+        for problem in self.problems.values():
+            tw.line(problem, red=True)
 
     def pytest_unconfigure(self) -> None:
         """Whatever ended the run, nothing of ours stays running."""

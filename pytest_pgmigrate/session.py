@@ -49,6 +49,8 @@ class HistoryRun:
     evidence: dict[str, MigrationEvidence] = field(default_factory=dict)
     judged: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
     verdicts: dict[tuple[str, Part], judge.Verdict] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+    """Migrations whose examination could not go on, and why."""
 
 
 class Run:
@@ -65,6 +67,7 @@ class Run:
         self.choice: Choice | None = None
         self._cluster: Cluster | None = None
         self._broken = ""
+        self._told: set[str] = set()
         self.kept: tuple[str, ...] = ()
 
     # -- room 1: discover -------------------------------------------------------------------------------------------
@@ -142,15 +145,29 @@ class Run:
     def result(
         self, run: HistoryRun, migration: Migration, part: Part, progress: Callable[[str], None]
     ) -> judge.Verdict:
-        """How a part came out; the first call for a migration examines it. Raises PgmigrateError when it cannot go on."""
+        """How a part came out; the first call for a migration examines it.
+
+        Raises PgmigrateError when the examination could not go on: once for one cause, later parts are skipped.
+        """
         if part is Part.HISTORY:
             found = tuple(f for f in run.findings if f.migration == migration.key)
             verdict = judge.verdict(part, None, found)
         else:
             self._advance(run, migration, progress)
-            verdict = judge.verdict(part, run.evidence[migration.key], run.judged[migration.key])
+            verdict = self._verdict(run, migration, part)
         run.verdicts[migration.key, part] = verdict
+        if verdict.outcome == "failed" and migration.key in run.lost and part is not Part.HISTORY:
+            raise PgmigrateError(verdict.reason)
         return verdict
+
+    def _verdict(self, run: HistoryRun, migration: Migration, part: Part) -> judge.Verdict:
+        reason = run.lost.get(migration.key)
+        if reason is None:
+            return judge.verdict(part, run.evidence[migration.key], run.judged[migration.key])
+        if reason in self._told:
+            return judge.Verdict("skipped", f"not examined: {reason.splitlines()[0]}", ())
+        self._told.add(reason)
+        return judge.Verdict("failed", reason, ())
 
     def file_result(self, run: HistoryRun, file: str) -> judge.Verdict:
         """How the history part came out for a file that belongs to no migration."""
@@ -158,18 +175,16 @@ class Run:
         return judge.verdict(Part.HISTORY, None, found)
 
     def _advance(self, run: HistoryRun, target: Migration, progress: Callable[[str], None]) -> None:
-        if target.key in run.judged:
+        if target.key in run.judged or target.key in run.lost:
             return
-        if run.examination is None:
-            run.examination = self._open(run, progress)
         migrations = run.history.migrations
         while run.position <= target.index:
             migration = migrations[run.position]
-            wanted = migration.key in run.wanted
-            progress(f"{'examining' if wanted else 'applying'} {migration.key}")
-            with self._timed("run"):
-                step = run.examination.examine if wanted else run.examination.apply
-                evidence = step(migration)
+            try:
+                evidence = self._examine(run, migration, progress)
+            except PgmigrateError as error:
+                self._lose(run, migration, error)
+                continue
             run.position += 1
             run.evidence[migration.key] = evidence
             with self._timed("judge"):
@@ -178,6 +193,25 @@ class Run:
                 )
         if target.index >= max(m.index for m in migrations if m.key in run.wanted):
             self._finish(run)
+
+    def _examine(self, run: HistoryRun, migration: Migration, progress: Callable[[str], None]) -> MigrationEvidence:
+        examination = run.examination or self._open(run, progress)
+        wanted = migration.key in run.wanted
+        progress(f"{'examining' if wanted else 'applying'} {migration.key}")
+        with self._timed("run"):
+            return examination.examine(migration) if wanted else examination.apply(migration)
+
+    def _lose(self, run: HistoryRun, migration: Migration, error: PgmigrateError) -> None:
+        """Go on without a migration that took our connections or the server with it: the next one starts afresh."""
+        reason, file = str(error), migration.up.file
+        # Without a server it is no migration's fault, and one cause for all of them.
+        named = isinstance(error, EngineError) or file in reason
+        run.lost[migration.key] = reason if named else f"{file} could not be examined: {reason}"
+        run.position = migration.index + 1
+        self._finish(run)
+        if self._cluster is not None and not _answers(self._cluster):
+            _quietly(self._cluster.close)
+            self._cluster = None
 
     def _finish(self, run: HistoryRun) -> None:
         """Drop a history's databases as soon as nothing more is asked of it; keep what the report needs."""
@@ -194,8 +228,16 @@ class Run:
     def _open(self, run: HistoryRun, progress: Callable[[str], None]) -> Examination:
         from pytest_pgmigrate.execution.examination import Examination
 
-        cluster = self.start(progress)
-        return Examination(cluster, run.history, self.settings, self._seeder())
+        examination = Examination(self.start(progress), run.history, self.settings, self._seeder())
+        run.examination = examination
+        # Only after an earlier examination was lost is there anything to make up for.
+        for earlier in run.history.migrations[: run.position]:
+            seen = run.evidence.get(earlier.key)
+            if seen is not None and seen.status in ("applied", "examined"):
+                examination.apply(earlier)
+            else:
+                examination.broken.add(earlier)
+        return examination
 
     def _seeder(self) -> Seeder | None:
         if self.extras.seeder is not None:
@@ -218,6 +260,9 @@ class Run:
             for key in run.wanted:
                 if key in run.evidence:
                     found += judge.not_judged(run.evidence[key])
+            found += [
+                NotJudged("examination", why.splitlines()[0], key) for key, why in run.lost.items() if key in run.wanted
+            ]
             unfilled = run.examination.unfilled() if run.examination is not None else run.unfilled
             found += [NotJudged(f"table {r.table}", f"{r.filled} of {r.asked} rows: {r.reason}") for r in unfilled]
         if self._cluster is not None:
@@ -282,6 +327,15 @@ class Run:
             yield
         finally:
             self.timings[room] = self.timings.get(room, 0.0) + time.perf_counter() - clock
+
+
+def _answers(cluster: Cluster) -> bool:
+    """Whether the primary still lets us in: a migration may have stopped it, or locked our role."""
+    try:
+        cluster.connect(cluster.maintenance_database).close()
+    except Exception:
+        return False
+    return True
 
 
 def _quietly(close: Callable[[], None]) -> None:

@@ -38,7 +38,8 @@ def write(target: Target, document: dict[str, Any]) -> str:
     path = Path(target.file)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(target.report.render(document), encoding="utf-8")
+        # A file name need not be text; it must not cost the report.
+        path.write_text(target.report.render(document), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         return f"the {target.report.name} report could not be written to {path}: {error.strerror or error}"
     return ""

@@ -188,6 +188,8 @@ def describe(change: ObjectChange) -> str:
         return f"{change.key} is left"
     if change.change == "missing":
         return f"{change.key} is gone"
+    if change.attribute == "password":
+        return f"{change.key}: the password is another one"
     return f"{change.key}: {change.attribute} is {change.new!r}, was {change.old!r}"
 
 

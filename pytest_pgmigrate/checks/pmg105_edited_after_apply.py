@@ -41,9 +41,13 @@ def edited_after_apply(history: History, settings: Settings) -> Iterator[Observa
     known = {
         row.filename.rsplit("/", 1)[-1]: row for row in record.rows if row.filename and row.checksum and row.success
     }
+    # A ledger that keeps no file names: the version says which file was meant, where only one has it.
+    nameless = [row for row in record.rows if not row.filename and row.checksum and row.success]
+    versions = [m.version for m in history.migrations]
+    by_version = {row.version: row for row in nameless if versions.count(row.version) == 1}
     for migration in history.migrations:
         name = migration.up.file.rsplit("/", 1)[-1]
-        row = known.get(name)
+        row = known.get(name) or by_version.get(migration.version)
         if row is None or row.checksum is None or _same(row.checksum, migration.up.checksum):
             continue
         where = "the ledger" if record.source == "ledger" else f"git ({record.detail})"

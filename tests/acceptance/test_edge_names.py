@@ -1,0 +1,66 @@
+"""File and folder names that nobody would choose and somebody has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import USERS_DOWN, USERS_UP, Project, assert_clean, codes
+
+NAMES = {
+    "space": "000002_add a nick",
+    "quotes": "000002_o'hara\"s",
+    "unicode": "000002_naïve_ünïcode_日本",
+    "percent": "000002_100%s_%(x)d",
+    "brackets": "000002_a[b]{c}",
+    "dots": "000002_a.b.c",
+    "dollar": "000002_$HOME;`id`",
+    "long": "000002_" + "x" * 200,
+    "markup": "000002_<a>&amp;",
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
+def test_a_hostile_file_name_is_a_name_like_any_other(project: Project, name: str) -> None:
+    """The down forgets an index, so that the name passes through a finding, a report and JUnit as well."""
+    project.users().then(name, "CREATE INDEX users_email ON users (email);\n", "SELECT 1;\n")
+    outcome = project.judge("-q", "--junitxml=junit.xml", "-k", "rollback")
+    assert_clean(outcome)
+    assert outcome.ret == pytest.ExitCode.TESTS_FAILED, outcome.text
+    assert codes(outcome) == {(f"{name}.up.sql", "PMG402")}
+    assert f"{name}.up.sql" in outcome.text
+    assert (project.path / "junit.xml").stat().st_size > 0
+
+
+@pytest.mark.parametrize("folder", ["my migrations/100% o'hara [x]", "データ/migrations"])
+def test_a_hostile_folder_name(project: Project, folder: str) -> None:
+    project.users(folder)
+    outcome = project.judge("-q", f"--pgmigrate-path={folder}")
+    assert outcome.ret == pytest.ExitCode.OK, outcome.text
+    assert Path(outcome.document["history"][0]["folder"]) == Path(folder)
+
+
+def test_a_name_with_a_newline_or_that_is_no_text_ends_in_words(project: Project) -> None:
+    project.users()
+    folder = os.fsencode(project.path / "migrations")
+    for name in (b"000002_a\nb", b"000003_\xff\xfe"):
+        for ending, text in ((b".up.sql", b"SELECT 1;\n"), (b".down.sql", b"SELECT 1;\n")):
+            with open(os.path.join(folder, name + ending), "wb") as file:
+                file.write(text)
+    outcome = project.judge("-q", "--pgmigrate-report=text:r.txt")
+    assert_clean(outcome)
+    assert len(outcome.document["history"]) == 3
+    assert "\\udcff" in (project.path / "r.txt").read_text(encoding="utf-8")
+
+
+def test_linked_files_and_a_linked_folder(project: Project) -> None:
+    project.write({"real/a.sql": USERS_UP, "real/b.sql": USERS_DOWN})
+    (project.path / "migrations").mkdir()
+    (project.path / "migrations/000001_users.up.sql").symlink_to("../real/a.sql")
+    (project.path / "migrations/000001_users.down.sql").symlink_to("../real/b.sql")
+    (project.path / "linked").symlink_to("migrations")
+    outcome = project.judge("-q", "--pgmigrate-path=linked")
+    assert outcome.ret == pytest.ExitCode.OK, outcome.text
+    assert [e["name"] for e in outcome.document["history"]] == ["users"]

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -47,9 +48,22 @@ class Bare:
         self.bindir, self.folder = bindir, folder
         self.account = server_account()
         self.account.own(folder)
+        self.process: dict[str, Any] = dict(self.account.process)
         self.template = folder / "template"
-        command = [bindir / "initdb", "-D", self.template, "-U", "postgres", "-N", "-A", "trust", "-E", "UTF8", "--no-locale"]
-        subprocess.run(command, check=True, capture_output=True, **self.account.process)  # type: ignore[call-overload]
+        command: list[str | Path] = [
+            bindir / "initdb",
+            "-D",
+            self.template,
+            "-U",
+            "postgres",
+            "-N",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+        ]
+        subprocess.run(command, check=True, capture_output=True, **self.process)
         major = int(subprocess.check_output([bindir / "postgres", "--version"], text=True).split()[2].split(".")[0])
         with open(self.template / "postgresql.conf", "a", encoding="utf-8") as file:
             file.write(settings.as_file(settings.base_settings(major)))
@@ -58,10 +72,7 @@ class Bare:
         """Seconds with copying, and without."""
         targets = [self.folder / "first", self.folder / "second"]
         clock = time.perf_counter()
-        copies = [
-            subprocess.Popen(["cp", "-a", self.template, target], **self.account.process)  # type: ignore[call-overload]
-            for target in targets
-        ]
+        copies = [subprocess.Popen(["cp", "-a", self.template, target], **self.process) for target in targets]
         assert not any(copy.wait() for copy in copies)
         copied = time.perf_counter()
         servers = [self._start(target) for target in targets]
@@ -75,12 +86,22 @@ class Bare:
             shutil.rmtree(target)
         return done - clock, done - copied
 
-    def _start(self, target: Path) -> subprocess.Popen[bytes]:
+    def _start(self, target: Path) -> subprocess.Popen[Any]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        command = [self.bindir / "postgres", "-D", target, "-p", str(port), "-k", self.folder, "-h", "127.0.0.1"]
+        command: list[str | Path] = [
+            self.bindir / "postgres",
+            "-D",
+            target,
+            "-p",
+            str(port),
+            "-k",
+            self.folder,
+            "-h",
+            "127.0.0.1",
+        ]
         with open(f"{target}.log", "ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, **self.account.process)  # type: ignore[call-overload, no-any-return]
+            return subprocess.Popen(command, stdout=log, stderr=log, **self.process)
 
     @staticmethod
     def _ready(target: Path) -> None:
@@ -95,8 +116,23 @@ def docker_run(image: str) -> float:
     """Seconds from ``docker run`` of one container to its first answer."""
     name, password = f"pgmigrate-bench-{secrets.token_hex(4)}", secrets.token_hex(8)
     clock = time.perf_counter()
-    subprocess.run(["docker", "run", "-d", "--rm", "--name", name, "-e", f"POSTGRES_PASSWORD={password}", "-p",
-                    "127.0.0.1::5432", image], check=True, capture_output=True)
+    subprocess.run(
+        [
+            "docker",
+            "run",
+            "-d",
+            "--rm",
+            "--name",
+            name,
+            "-e",
+            f"POSTGRES_PASSWORD={password}",
+            "-p",
+            "127.0.0.1::5432",
+            image,
+        ],
+        check=True,
+        capture_output=True,
+    )
     try:
         port = subprocess.check_output(["docker", "port", name, "5432"], text=True).split(":")[-1].strip()
         while True:
@@ -166,14 +202,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
-        kinds = {"without": ("-p", "no:faker", "-p", "no:pgmigrate"), "with": ("-p", "no:faker"), "faker": ("-p", "no:pgmigrate")}
+        kinds = {
+            "without": ("-p", "no:faker", "-p", "no:pgmigrate"),
+            "with": ("-p", "no:faker"),
+            "faker": ("-p", "no:pgmigrate"),
+        }
         times: dict[str, list[float]] = {kind: [] for kind in kinds}
         for _ in range(arguments.rounds * 3):
             for kind, flags in kinds.items():
                 times[kind].append(plain_pytest(folder, *flags))
         base = statistics.median(times["without"])
-        print(f"plain pytest {base:.0f} ms; with this plugin {statistics.median(times['with']) - base:+.1f} ms; "
-              f"with Faker's own plugin {statistics.median(times['faker']) - base:+.1f} ms")
+        print(
+            f"plain pytest {base:.0f} ms; with this plugin {statistics.median(times['with']) - base:+.1f} ms; "
+            f"with Faker's own plugin {statistics.median(times['faker']) - base:+.1f} ms"
+        )
 
 
 if __name__ == "__main__":

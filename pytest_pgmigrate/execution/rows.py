@@ -55,7 +55,9 @@ def read_rows(connection: psycopg.Connection[Any], exclude_schemas: tuple[str, .
     found: dict[str, TableRows] = {}
     with connection.transaction():
         connection.execute(_PIN)
-        for schema, name, qualified, columns, types, key in connection.execute(_TABLES, (list(exclude_schemas),)).fetchall():
+        for schema, name, qualified, columns, types, key in connection.execute(
+            _TABLES, (list(exclude_schemas),)
+        ).fetchall():
             rows = _rows(connection, schema, name, columns, tuple(key or ()))
             if rows is not None:
                 found[qualified] = TableRows(dict(zip(columns, types, strict=True)), tuple(key or ()), rows)

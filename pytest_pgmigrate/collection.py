@@ -189,11 +189,18 @@ class MigrationFile(pytest.File):
         return node
 
     def collect(self) -> Iterator[pytest.Item]:
-        """An item for each part that a selected check can judge; only ``history`` for a file without a migration."""
+        """An item for each part that a selected check can judge.
+
+        Only ``history`` for a file without a migration; nothing about the way back where the migration says that there
+        is none.
+        """
         run = self.config.stash[RUN]
         migration = next((m for m in self.run.history.migrations if m.up.path == str(self.path)), None)
+        one_way = migration is not None and migration.down is None and bool(migration.irreversible())
         for part in run.parts:
-            if migration is not None or part is Part.HISTORY:
+            if migration is None and part is not Part.HISTORY:
+                continue
+            if not (one_way and part in (Part.ROLLBACK, Part.REAPPLY, Part.DATA)):
                 yield PartItem.make(self, self.run, migration, part)
 
 

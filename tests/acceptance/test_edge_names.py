@@ -51,8 +51,10 @@ def test_a_name_with_a_newline_or_that_is_no_text_ends_in_words(project: Project
                 file.write(text)
     outcome = project.judge("-q", "--pgmigrate-report=text:r.txt")
     assert_clean(outcome)
-    assert len(outcome.document["history"]) == 3
-    assert "\\udcff" in (project.path / "r.txt").read_text(encoding="utf-8")
+    # golang-migrate's pattern does not match across a line break: such a file is passed over, which is worth a warning.
+    assert [entry["version"] for entry in outcome.document["history"]] == ["000001", "000003"]
+    assert {code for _, code in codes(outcome)} == {"PMG109"}
+    assert "000002_a\\nb.up.sql" in (project.path / "r.txt").read_text(encoding="utf-8")
 
 
 def test_linked_files_and_a_linked_folder(project: Project) -> None:

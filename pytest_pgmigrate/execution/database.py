@@ -8,6 +8,7 @@ from pytest_pgmigrate.errors import ExecutionError
 from pytest_pgmigrate.execution.ledger import SCHEMA, Ledger
 from pytest_pgmigrate.execution.probes import make_probes
 from pytest_pgmigrate.execution.runner import Runner
+from pytest_pgmigrate.execution.send import receive
 from pytest_pgmigrate.execution.states import StateReader
 from pytest_pgmigrate.model.migration import Direction
 
@@ -38,6 +39,7 @@ class Database:
         )
         self._create_ledger = fresh
         self._session: psycopg.Connection[Any] | None = None
+        self._discarding = False
         self._control: psycopg.Connection[Any] | None = None
         self._reader: StateReader | None = None
         self._ledger: Ledger | None = None
@@ -56,6 +58,8 @@ class Database:
     @property
     def session(self) -> psycopg.Connection[Any]:
         """The migration's own connection, with lock_timeout and statement_timeout set for it."""
+        if self._discarding:
+            self._discarded()
         if self._session is None or self._session.closed:
             self._session = self.cluster.connect(self.name, options=self._options)
             # Notices are the user's; nothing of ours waits for them.
@@ -92,9 +96,19 @@ class Database:
         """Whatever the scripts of one migration left in the session unseen must not reach the next one's."""
         if self._session is not None and not self._session.closed:
             # https://www.postgresql.org/docs/current/sql-discard.html
-            self._session.execute("DISCARD ALL")
+            # Only sent: the server does it while the next steps are prepared here.
+            self._session.pgconn.send_query(b"DISCARD ALL")
+            self._discarding = True
         if self._ledger is not None and self._ledger.noted >= LEDGER_BATCH:
             self.write_ledger()
+
+    def _discarded(self) -> None:
+        """Take in the answer to DISCARD ALL; a session that refused it, or is lost, is given up."""
+        self._discarding = False
+        if self._session is not None and not self._session.closed:
+            answer = receive(self._session)
+            if answer.failed:
+                self._drop_session()
 
     def _drop_session(self) -> None:
         if self._session is not None:
@@ -115,6 +129,7 @@ class Database:
             if connection is not None:
                 connection.close()
         self._session = self._control = self._ledger = self._runner = None
+        self._discarding = False
 
     def release(self) -> None:
         """Close everything for good; the database is about to be dropped."""

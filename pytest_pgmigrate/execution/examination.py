@@ -277,7 +277,8 @@ class Examination:
         self.space.drop_base()
         self.space.applied.append(migration)
         assert lane.after is not None
-        self._new_columns += columns_to_fill(lane.changed, lane.after, self.history.migrations[migration.index :])
+        if self.seeder is not None:
+            self._new_columns += columns_to_fill(lane.changed, lane.after, self.history.migrations[migration.index :])
         return MigrationEvidence(
             migration,
             "examined",
@@ -294,6 +295,9 @@ class Examination:
         if self.cluster.replica is None:
             return ReplicaEvidence(reason="no replica was given")
         try:
+            difference = self.space.work.reader.try_replica()
+            if difference is not None:
+                return ReplicaEvidence(True, True, 0.0, difference)
             seconds = self.cluster.wait_for_replica(self.space.work.reader.position, REPLICA_TIMEOUT)
         except ReplicaTimeout as error:
             return ReplicaEvidence(ran=True, seconds=REPLICA_TIMEOUT, reason=str(error))

@@ -47,11 +47,19 @@ def send(connection: psycopg.Connection[Any], text: str) -> Answer:
         if "\0" in text:
             return Answer((), None, "the text holds a NUL character")
         connection.pgconn.send_query(text.encode("utf-8"))
-        results: Sequence[PGresult] = connection.wait(generators.execute(connection.pgconn))
     except psycopg.Error as error:
         return Answer((), None, str(error).strip() or type(error).__name__)
     except UnicodeEncodeError as error:
         return Answer((), None, f"the text cannot be sent as UTF-8: {error.reason}")
+    return receive(connection)
+
+
+def receive(connection: psycopg.Connection[Any]) -> Answer:
+    """Read every result of a simple query that was sent. Raises nothing for what the server says."""
+    try:
+        results: Sequence[PGresult] = connection.wait(generators.execute(connection.pgconn))
+    except psycopg.Error as error:
+        return Answer((), None, str(error).strip() or type(error).__name__)
     tags: list[str] = []
     for result in results:
         if result.status == ExecStatus.FATAL_ERROR:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from psycopg.pq import TransactionStatus
@@ -39,6 +40,7 @@ _TEMPORARY = (
     "SELECT string_agg(relname::text, ', ' ORDER BY relname) FROM pg_catalog.pg_class"
     " WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND relkind IN ('r', 'S', 'v')"
 )
+_TEMPORARY_TEXT = re.compile("temp", re.IGNORECASE)
 
 
 class SessionProbe:
@@ -50,12 +52,13 @@ class SessionProbe:
         self._session: psycopg.Connection[Any] | None = None
         self._control: psycopg.Connection[Any] | None = None
         self._before: list[str] = []
-        self._may_lock = True
+        self._may_leak = True
 
     def begin(self, session: psycopg.Connection[Any], control: psycopg.Connection[Any], script: Script) -> None:
         """Remember the settings; every step starts with the same ones, so once a session is enough."""
         self._control = control
-        self._may_lock = not only_definitions(script)
+        # Asking costs as much as many a migration does; definitions set nothing and lock nothing beyond themselves.
+        self._may_leak = not only_definitions(script) or any(_TEMPORARY_TEXT.search(c.text) for c in script.chunks)
         if self._session is not session:
             self._session = session
             self._before = _values(session)
@@ -73,11 +76,13 @@ class SessionProbe:
             failed = session.info.transaction_status is TransactionStatus.INERROR
             leaks.append(SessionLeak("transaction", "none", "failed, still open" if failed else "open"))
             session.execute("ROLLBACK")
+        if not self._may_leak:
+            return tuple(leaks)
         now = _values(session)
         for name, old, new in zip(SETTINGS, self._before, now, strict=False):
             if old != new:
                 leaks.append(SessionLeak(name, old, new))
-        locks = self._advisory_locks(session, control) if self._may_lock else 0
+        locks = self._advisory_locks(session, control)
         if locks:
             leaks.append(SessionLeak("advisory lock", "none held", f"{locks} held"))
         if now[-1] != "0":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pytest_pgmigrate.execution.states.catalogs import (
     EVERYTHING,
@@ -26,16 +26,17 @@ from pytest_pgmigrate.execution.states.model import Columns, Relation, Sequence
 from pytest_pgmigrate.model.state import Attributes, ObjectKey
 
 if TYPE_CHECKING:
-    import psycopg
+    from pytest_pgmigrate.execution.states.line import Line
 
-_CLASSES = "select relname::text, oid::int8 from pg_class where relnamespace = 11 and relkind = 'r'"
-_DEPENDENTS = """
+_CLASSES = b"select relname::text, oid::int8 from pg_class where relnamespace = 11 and relkind = 'r'"
+_DEPENDENTS = b"""
     select distinct d.classid::int8, d.objid::int8
     from unnest($1::oid[], $2::oid[]) r(class, object)
     join pg_depend d on d.refclassid = r.class and d.refobjid = r.object
     where d.deptype <> 'e'
 """
 _CLASS_OF_KIND = {"relation": PG_CLASS, "sequence": PG_CLASS, "function": PG_PROC, "type": PG_TYPE}
+_OF_PG_CLASS = frozenset(("relation", "sequence", *RELATION_PARTS))
 _QUERY_HOLDERS = frozenset((PG_REWRITE, PG_PROC, PG_POLICY))
 
 
@@ -58,12 +59,10 @@ class Wrote:
 class Catalog:
     """Objects, relations and sequences of one database."""
 
-    def __init__(
-        self, connection: psycopg.Connection[Any], exclude_schemas: Collection[str], exclude_tables: Collection[str]
-    ) -> None:
-        self._connection = connection
-        self.class_oids: dict[str, int] = dict(connection.execute(_CLASSES).fetchall())
-        self._fetcher = Fetcher(connection, exclude_schemas, exclude_tables)
+    def __init__(self, line: Line, exclude_schemas: Collection[str], exclude_tables: Collection[str]) -> None:
+        self._line = line
+        self.class_oids: dict[str, int] = dict(line.ask(_CLASSES).rows())
+        self._fetcher = Fetcher(line, exclude_schemas, exclude_tables)
         self.mirror = Mirror(self.class_oids)
         self._group_of_class = {
             self.class_oids[name]: (f"group {group.name}", 0)
@@ -91,7 +90,7 @@ class Catalog:
 
     def read(self) -> None:
         """Read everything."""
-        self.mirror.fill(self._connection)
+        self.mirror.fill(self._line)
         self._units, self._objects, self._queries = {}, {}, set()
         self.relations, self.columns, self.keys, self.sequences = {}, {}, {}, {}
         units = {unit for unit in self.mirror.units() if not unit[0].startswith(("of ", "every"))}
@@ -104,7 +103,7 @@ class Catalog:
             self.read()
             return
         try:
-            dirty = self.mirror.update(self._connection, wrote.mirrored, xmin)
+            dirty = self.mirror.update(self._line, wrote.mirrored, xmin)
         except LostTrack:
             self.read()
             return
@@ -120,10 +119,9 @@ class Catalog:
         """The groups that these catalogs belong to."""
         return {unit for name, unit in self._grouped().items() if name in grouped}
 
-    def connect(self, connection: psycopg.Connection[Any]) -> None:
+    def connect(self, line: Line) -> None:
         """Go on with another connection to the same database."""
-        self._connection = connection
-        self._fetcher.connection = connection
+        self._line = self._fetcher.line = line
 
     def same_groups(self, fetcher: Fetcher, units: set[Unit]) -> bool:
         """Whether another server gives the same objects for these groups."""
@@ -138,7 +136,7 @@ class Catalog:
         while dirty:
             before = {unit: self._units.get(unit) for unit in dirty}
             old_relations = {oid: self.relations.get(oid) for kind, oid in dirty if kind == "relation"}
-            fetched = self._fetcher.fetch(dirty, self.relations)
+            fetched = self._fetcher.fetch({unit for unit in dirty if not self._gone(unit)}, self.relations)
             renamed_group = any(
                 old is not None and unit in fetched and _renamed(old.names, fetched[unit].names)
                 for unit, old in before.items()
@@ -150,6 +148,11 @@ class Catalog:
                 return
             done |= dirty
             dirty = self._affected(before, old_relations, fetched) - done
+
+    def _gone(self, unit: Unit) -> bool:
+        """Whether the relation or sequence a unit belongs to was dropped, so that there is nothing to fetch."""
+        kind, oid = unit
+        return kind in _OF_PG_CLASS and (PG_CLASS, oid) not in self.mirror.owners
 
     def _take(self, asked: set[Unit], fetched: dict[Unit, Fetched]) -> None:
         """Put units in place of what was there."""
@@ -277,7 +280,7 @@ class Catalog:
     def _depending(self, references: set[Reference]) -> list[Reference]:
         ordered = sorted(references)
         parameters = (array(c for c, _ in ordered), array(o for _, o in ordered))
-        return self._connection.execute(_DEPENDENTS, parameters, prepare=True).fetchall()
+        return self._line.ask(_DEPENDENTS, *parameters).rows()
 
     def _units_of(self, reference: Reference, following: set[Reference]) -> set[Unit]:
         """The units that show a dependent object; ``following`` gets what to follow from there."""

@@ -30,14 +30,16 @@ def compare(old: State, new: State, *, ignore_position: bool = False) -> Differe
 
 
 def _objects(old: Mapping[ObjectKey, Attributes], new: Mapping[ObjectKey, Attributes]) -> tuple[ObjectChange, ...]:
-    # Two states of one reader share the attributes of everything that was not read again: comparing is quick then.
     if old is new or old == new:
         return ()
-    suspects = [(key, after, old.get(key)) for key, after in new.items() if old.get(key) is not after]
+    # Two states of one reader share keys and attributes of everything that was not read again. Looking up addresses is
+    # many times quicker than hashing thousands of keys; whatever is not the very same is then compared properly.
+    same = dict(zip(map(id, old.values()), old, strict=True))
+    suspects = [(key, after, old.get(key)) for key, after in new.items() if same.get(id(after)) is not key]
     extra = {key for key, _, before in suspects if before is None}
     missing: set[ObjectKey] = set()
     if len(old) > len(new) - len(extra):
-        missing = {key for key in old if key not in new}
+        missing = set(old) - set(new)
     changes = [ObjectChange(key, "missing") for key in missing if not _follows(key, old, missing)]
     changes += [ObjectChange(key, "extra") for key in extra if not _follows(key, new, extra)]
     for key, after, before in suspects:

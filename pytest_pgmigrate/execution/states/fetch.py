@@ -14,7 +14,7 @@ from pytest_pgmigrate.execution.states.routines import ROUTINE_PARTS_SQL
 from pytest_pgmigrate.model.state import Attributes, ObjectKey
 
 if TYPE_CHECKING:
-    import psycopg
+    from pytest_pgmigrate.execution.states.line import Answer, Line
 
 PARTS: tuple[Part, ...] = RELATION_PARTS_SQL + ROUTINE_PARTS_SQL
 _GROUPS = {f"group {group.name}": group for group in GROUPS}
@@ -53,12 +53,13 @@ class _Layout:
     listed: tuple[str, ...]
 
     @classmethod
-    def of(cls, cursor: psycopg.Cursor[Any]) -> _Layout:
-        aliases = [column.name for column in cursor.description or ()]
+    def of(cls, answer: Answer) -> _Layout:
+        columns = answer.columns()
+        aliases = [name for name, _ in columns]
         hidden = tuple((n, alias) for n, alias in enumerate(aliases) if n >= HEADER and alias.startswith("_"))
         first = HEADER + len(hidden)
         names = tuple(aliases[first:])
-        arrays = {column.name for column in cursor.description or () if column.type_code in _ARRAYS}
+        arrays = {name for name, type_oid in columns if type_oid in _ARRAYS}
         numbers = {alias: number for number, alias in enumerate(aliases) if number >= first}
         ordered = tuple(name for name in names if name in _SORTED)
         return cls(hidden, first, names, numbers, ordered, tuple(n for n in names if n in arrays - _SORTED))
@@ -74,12 +75,12 @@ class Fetcher:
 
     def __init__(
         self,
-        connection: psycopg.Connection[Any],
+        line: Line,
         exclude_schemas: Collection[str],
         exclude_tables: Collection[str],
     ) -> None:
-        self.connection = connection
-        version = connection.info.server_version
+        self.line = line
+        version = line.connection.info.server_version
         names = ", ".join("'" + name.replace("'", "''") + "'" for name in exclude_schemas)
         excluded = f"array[{names}]::text[]"
         self._parts = [(part, part.sql(version).replace(EXCLUDED, excluded).encode()) for part in PARTS]
@@ -94,34 +95,30 @@ class Fetcher:
         wanted: dict[str, list[int]] = {}
         for kind, oid in units:
             wanted.setdefault(kind, []).append(oid)
-        cursors: list[tuple[Part | None, str, psycopg.Cursor[Any]]] = []
-        with self.connection.pipeline():
-            for one, sql in self._parts:
-                if one.kind in wanted:
-                    asked = (array(wanted[one.kind]),)
-                    cursors.append((one, one.kind, self.connection.execute(sql, asked, prepare=True)))
-            for name, sql in self._groups.items():
-                if name in wanted:
-                    cursors.append((None, name, self.connection.execute(sql, prepare=True)))
+        answers: list[tuple[Part | None, str, Answer]] = []
+        for one, sql in self._parts:
+            if one.kind in wanted:
+                answers.append((one, one.kind, self.line.ask(sql, array(wanted[one.kind]))))
+        for name, sql in self._groups.items():
+            if name in wanted:
+                answers.append((None, name, self.line.ask(sql)))
         found: dict[Unit, Fetched] = {}
         relations = dict(known)
         for oid in wanted.get("relation", ()):
             relations.pop(oid, None)
-        for part, name, cursor in cursors:
+        for part, name, answer in answers:
             if part is None:
-                found[name, 0] = _group(cursor.fetchall())
+                found[name, 0] = _group(answer.rows())
             else:
-                self._objects(part, cursor, relations, found)
+                self._objects(part, answer, relations, found)
         return found
 
-    def _objects(
-        self, part: Part, cursor: psycopg.Cursor[Any], relations: dict[int, Relation], found: dict[Unit, Fetched]
-    ) -> None:
+    def _objects(self, part: Part, answer: Answer, relations: dict[int, Relation], found: dict[Unit, Fetched]) -> None:
         layout = self._layouts.get(part.kind)
         if layout is None:
-            layout = self._layouts[part.kind] = _Layout.of(cursor)
+            layout = self._layouts[part.kind] = _Layout.of(answer)
         remember = _REMEMBER.get(part.kind)
-        for row in cursor.fetchall():
+        for row in answer.rows():
             oid: int = row[0]
             relation = None
             if part.relation:

@@ -7,13 +7,13 @@ are alive in a written block, and the rows there that a recent transaction wrote
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from pytest_pgmigrate.execution.states.catalogs import BUILTIN, MIRRORED, Mirrored, Reference, Unit, unit_of
 
 if TYPE_CHECKING:
-    import psycopg
+    from pytest_pgmigrate.execution.states.line import Line
 
 Wanted = Mapping[str, frozenset[int] | None]
 """Blocks to look at by catalog; None for all of them."""
@@ -39,17 +39,17 @@ class Mirror:
         found = {unit for rows in self._rows.values() for unit, _ in rows.values()}
         return self._resolve(found)
 
-    def fill(self, connection: psycopg.Connection[Any]) -> None:
+    def fill(self, line: Line) -> None:
         """Read all rows."""
         everything: dict[str, frozenset[int] | None] = {catalog.name: None for catalog in MIRRORED}
         self._rows = {catalog.name: {} for catalog in MIRRORED}
         self._blocks = {catalog.name: {} for catalog in MIRRORED}
         self.owners = {}
-        for name, _, fresh in read_rows(connection, everything, None):
+        for name, _, fresh in read_rows(line, everything, None):
             self._learn(name, fresh)
         self.born = set()
 
-    def update(self, connection: psycopg.Connection[Any], wanted: Wanted, xmin: str) -> set[Unit]:
+    def update(self, line: Line, wanted: Wanted, xmin: str) -> set[Unit]:
         """Look at the blocks again; returns the units with a changed row. ``xmin`` as known at the last look.
 
         Raises LostTrack.
@@ -57,14 +57,14 @@ class Mirror:
         dirty: set[Unit] = set()
         self.born, known = set(), set[Reference]()
         arrived: list[tuple[str, list[str]]] = []
-        for name, alive, fresh in read_rows(connection, wanted, xmin):
-            gone = self._known(name, wanted[name]) - alive
+        for name, alive, fresh in read_rows(line, wanted, xmin):
+            before = self._known(name, wanted[name])
+            gone = before - alive
             written = {row.split(" ", 1)[0] for row in fresh}
-            rows = self._rows[name]
-            if not all(place in rows for place in alive - written):
+            if not alive - before <= written:
                 raise LostTrack(name)
-            # A place can be used again: whatever stood where a recent row stands now is gone.
-            gone.update(place for place in written if place in rows)
+            # Known already and still recent: read again, which costs little.
+            gone.update(written & before)
             dirty |= self._forget(name, gone, known)
             arrived.append((name, fresh))
         # Comments on what was just dropped cannot be resolved any more, and need not be.
@@ -73,17 +73,12 @@ class Mirror:
         self.born -= known
         return self._resolve(dirty)
 
-    def matches(self, connection: psycopg.Connection[Any], wanted: Wanted, xmin: str) -> bool:
+    def matches(self, line: Line, wanted: Wanted) -> bool:
         """Whether another server has the very same rows in these blocks (a physical replica must)."""
-        for name, alive, fresh in read_rows(connection, wanted, xmin):
-            rows = self._rows[name]
-            parsed = [_parse(row) for row in fresh]
-            # Rows of built-in objects are listed only while they are recent.
-            builtin = {place for place, unit, _ in parsed if unit == BUILTIN}
-            known = {place for place in self._known(name, wanted[name]) if rows[place][0] != BUILTIN}
-            if known != alive - builtin:
-                return False
-            if any(unit != BUILTIN and rows[place] != (unit, own) for place, unit, own in parsed):
+        for name, alive, _ in _read(line, wanted, None, _PLACES, _PLACES_OF_BLOCKS):
+            known, rows = self._known(name, wanted[name]), self._rows[name]
+            # Of built-in objects only those rows are known that changed since initdb, and none is asked for here.
+            if not alive <= known or any(rows[place][0] != BUILTIN for place in known - alive):
                 return False
         return True
 
@@ -91,7 +86,7 @@ class Mirror:
         if blocks is None:
             return set(self._rows[name])
         places = self._blocks[name]
-        return {place for block in blocks for place in places.get(str(block), ())}
+        return set[str]().union(*[places.get(str(block), ()) for block in blocks])
 
     def _forget(self, name: str, places: Iterable[str], known: set[Reference]) -> set[Unit]:
         rows, blocks, oid = self._rows[name], self._blocks[name], self._class_oids[name]
@@ -132,57 +127,73 @@ class Mirror:
         return unit
 
 
-def read_rows(
-    connection: psycopg.Connection[Any], wanted: Wanted, xmin: str | None
-) -> list[tuple[str, set[str], list[str]]]:
+def read_rows(line: Line, wanted: Wanted, xmin: str | None) -> list[tuple[str, set[str], list[str]]]:
     """Places alive and rows recently written of each wanted catalog: ``(catalog, places, rows)``."""
-    branches = []
+    return _read(line, wanted, xmin, _ROWS, _ROWS_OF_BLOCKS)
+
+
+def _read(
+    line: Line, wanted: Wanted, xmin: str | None, whole: Mapping[str, bytes], some: Mapping[str, bytes]
+) -> list[tuple[str, set[str], list[str]]]:
+    branches: list[bytes] = []
     parameters: list[str | None] = [xmin]
-    for name in _ALL:
+    for name in whole:
         if name not in wanted:
             continue
         blocks = wanted[name]
-        if xmin is None or blocks is None:
-            branches.append(_ALL[name])
+        if blocks is None:
+            branches.append(whole[name])
         else:
             parameters.append(f"{{{','.join(map(str, blocks))}}}")
-            branches.append(_SOME[name].replace("$blocks", f"${len(parameters)}"))
+            branches.append(some[name].replace(b"$blocks", b"$%d" % len(parameters)))
     if not branches:
         return []
-    # One statement for all: the same few sets of catalogs recur, so that it is soon a prepared one.
-    rows = connection.execute(" union all ".join(branches).encode(), parameters, prepare=True)
+    # One statement for all: the same few sets of catalogs recur.
+    rows = line.ask(b" union all ".join(branches), *parameters).rows()
     found: dict[str, tuple[set[str], list[str]]] = {name: (set(), []) for name in wanted}
     for name, alive, fresh in rows:
         if alive:
             found[name][0].update(alive.split(" "))
         if fresh:
             found[name][1].extend(fresh.split(";"))
-    return [(name, *found[name]) for name in _ALL if name in wanted]
+    return [(name, *found[name]) for name in whole if name in wanted]
 
 
-def _query(catalog: Mirrored, place: str = "true") -> str:
+# A row's place with its inserting transaction: what stands there later is another row.
+_PLACE = "concat(c.ctid, c.xmin)"
+# One aggregate per block: its condition on ctid is a TID range scan.
+_IN_BLOCK = "c.ctid >= concat('(', b, ',0)')::tid and c.ctid < concat('(', b + 1, ',0)')::tid"
+
+
+def _rows(catalog: Mirrored, place: str = "true") -> str:
     # age() of both, because transaction IDs wrap around; without xmin every row counts as recent.
     recent = "age(c.xmin) <= coalesce(age($1::xid), 2147483647)"
     return f"""
-        select string_agg(c.ctid::text, ' ') as alive,
-               string_agg(concat_ws(' ', c.ctid, {catalog.own}, {catalog.unit}), ';') filter (where {recent}) as fresh
+        select string_agg({_PLACE}, ' ') as alive,
+               string_agg(concat_ws(' ', {_PLACE}, {catalog.own}, {catalog.unit}), ';') filter (where {recent}) as fresh
         from {catalog.name} c
         where {place} and ({catalog.key} >= 16384 or age(c.xmin) <= age($1::xid)) and {catalog.where}
     """
 
 
-def _all(catalog: Mirrored) -> str:
-    return f"select '{catalog.name}', x.* from ({_query(catalog)}) x"
+def _places(catalog: Mirrored, place: str = "true") -> str:
+    return f"""
+        select string_agg({_PLACE}, ' ') as alive, $1::text as fresh from {catalog.name} c
+        where {place} and {catalog.key} >= 16384 and {catalog.where}
+    """
 
 
-def _some(catalog: Mirrored) -> str:
-    # One aggregate per block: its condition on ctid is a TID range scan.
-    place = "c.ctid >= concat('(', b, ',0)')::tid and c.ctid < concat('(', b + 1, ',0)')::tid"
-    return f"select '{catalog.name}', x.* from unnest($blocks::int8[]) b, lateral ({_query(catalog, place)}) x"
+def _whole(query: Callable[[Mirrored], str]) -> dict[str, bytes]:
+    return {c.name: f"select '{c.name}', x.* from ({query(c)}) x".encode() for c in MIRRORED}
 
 
-_ALL = {catalog.name: _all(catalog) for catalog in MIRRORED}
-_SOME = {catalog.name: _some(catalog) for catalog in MIRRORED}
+def _by_block(query: Callable[[Mirrored, str], str]) -> dict[str, bytes]:
+    source = "unnest($blocks::int8[]) b, lateral"
+    return {c.name: f"select '{c.name}', x.* from {source} ({query(c, _IN_BLOCK)}) x".encode() for c in MIRRORED}
+
+
+_ROWS, _ROWS_OF_BLOCKS = _whole(_rows), _by_block(_rows)
+_PLACES, _PLACES_OF_BLOCKS = _whole(_places), _by_block(_places)
 
 
 def _parse(row: str) -> tuple[str, Unit, int]:

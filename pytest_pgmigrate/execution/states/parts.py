@@ -72,9 +72,10 @@ _RELATION = f"""
             else coalesce(c.relacl, acldefault('r', c.relowner)) end::text[] as acl,
         case when c.relkind = 'c' then coalesce({comment_of(1259, "c.oid")}, {comment_of(1247, "y.oid")})
             else {comment_of(1259, "c.oid")} end as comment,
-        (select w.srvname::text from pg_foreign_table g join pg_foreign_server w on w.oid = g.ftserver
-            where g.ftrelid = c.oid) as server,
-        (select g.ftoptions from pg_foreign_table g where g.ftrelid = c.oid) as server_options
+        case when c.relkind = 'f' then (select w.srvname::text from pg_foreign_table g
+            join pg_foreign_server w on w.oid = g.ftserver where g.ftrelid = c.oid) end as server,
+        case when c.relkind = 'f' then (select g.ftoptions from pg_foreign_table g where g.ftrelid = c.oid) end
+            as server_options
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
     left join pg_class t on t.oid = c.reltoastrelid
@@ -137,6 +138,7 @@ _CONSTRAINT = f"""
 
 
 def _index(version: int) -> str:
+    # refclassid is cast to keep it out of an index condition: the index on it finds all constraints there are.
     target = "a.attstattarget is not null" if version >= 170000 else "a.attstattarget >= 0"
     return f"""
     select i.indrelid::int8, ''::text, 'index', quote_ident(n.nspname) || '.' || quote_ident(c.relname),
@@ -149,7 +151,7 @@ def _index(version: int) -> str:
         i.indisclustered as clustered, i.indisreplident as replica_identity,
         (select s.spcname::text from pg_tablespace s where s.oid = c.reltablespace) as tablespace,
         (select quote_ident(k.conname) from pg_depend d join pg_constraint k on k.oid = d.refobjid
-            where d.classid = 1259 and d.objid = c.oid and d.objsubid = 0 and d.refclassid = 2606
+            where d.classid = 1259 and d.objid = c.oid and d.objsubid = 0 and d.refclassid::int8 = 2606
                 and d.deptype = 'i') as "constraint",
         (select min(h.inhparent::regclass::text) from pg_inherits h where h.inhrelid = c.oid) as parent,
         (select array_agg(a.attnum || ':' || a.attstattarget order by a.attnum) from pg_attribute a

@@ -12,7 +12,9 @@ from pytest_pgmigrate.errors import ExecutionError
 from pytest_pgmigrate.execution.states import oracles
 from pytest_pgmigrate.execution.states.catalog import Catalog, Wrote
 from pytest_pgmigrate.execution.states.catalogs import MIRRORED
+from pytest_pgmigrate.execution.states.fetch import array
 from pytest_pgmigrate.execution.states.groups import GROUPS
+from pytest_pgmigrate.execution.states.line import Line
 from pytest_pgmigrate.execution.states.replica import Pending, ReplicaCheck
 from pytest_pgmigrate.execution.states.roles import read_roles_with_oids
 from pytest_pgmigrate.execution.states.sequences import Sequences
@@ -22,13 +24,16 @@ from pytest_pgmigrate.execution.states.wal import Position, Touched
 from pytest_pgmigrate.model.state import Attributes, Difference, State
 
 if TYPE_CHECKING:
+    from pytest_pgmigrate.execution.states.line import Answer
     from pytest_pgmigrate.execution.states.wal import WalOracle
     from pytest_pgmigrate.model.cluster import Cluster
 
-_FILES = """
+_FILES = b"""
     select c.relname::text, pg_relation_filenode(c.oid)::int8, c.relisshared
     from pg_class c where c.relnamespace in (11, 99) and c.relkind in ('r', 't') and c.oid < 16384
 """
+# Which of these files are catalogs': those of initdb have small OIDs.
+_BELONG = b"select f from unnest($1::int8[]) f where pg_filenode_relation(0, f::oid)::oid < 16384"
 _DATABASE = "select oid::int8 from pg_database where datname = current_database()"
 _SNAPSHOT = "select pg_snapshot_xmin(pg_current_snapshot())::text"
 _ROLE_CATALOGS = frozenset(
@@ -95,6 +100,15 @@ class StateReader:
 
     def compare_replica(self) -> Difference:
         """Whether the replica, caught up, holds what was last read here. Raises ExecutionError."""
+        difference = self._compare_replica(None)
+        assert difference is not None
+        return difference
+
+    def try_replica(self) -> Difference | None:
+        """``compare_replica`` if the replica has caught up by now, None otherwise. Raises ExecutionError."""
+        return self._compare_replica(self.position) if self.position is not None else None
+
+    def _compare_replica(self, position: str | None) -> Difference | None:
         if self._last is None:
             self.read()
         assert self._last is not None
@@ -104,8 +118,9 @@ class StateReader:
                 self._replica = ReplicaCheck(
                     self._cluster, self._database, self._exclude_schemas, self._exclude_tables, self._options
                 )
-            difference = self._replica.compare(self._last, self._catalog, self._tables, self._pending)
-        self._pending = Pending(self._xmin)
+            difference = self._replica.compare(self._last, self._catalog, self._tables, self._pending, position)
+        if difference is not None:
+            self._pending = Pending(self._xmin)
         return difference
 
     def pause(self) -> None:
@@ -131,7 +146,6 @@ class StateReader:
         self._start: str | None = None
         self._xmin = "3"
         self._files: dict[tuple[bool, int], str] = {}
-        self._foreign: set[int] = set()
         self._tables = Tables()
         self._sequences = Sequences()
         self._roles: dict[str, Attributes] = {}
@@ -162,43 +176,40 @@ class StateReader:
         if self._use_wal and not self._acquired:
             self._oracle = oracles.acquire(self._cluster)
             self._acquired = True
+        self._line = Line(self._connection)
         row = self._connection.execute(_DATABASE).fetchone()
         assert row is not None
         self._database_oid: int = row[0]
         if self._catalog is not None:
-            self._catalog.connect(self._connection)
+            self._catalog.connect(self._line)
 
     def _read(self) -> State:
-        connection = self.connection
-        position = self._position(connection)
+        connection, line = self.connection, self._line
+        position, touched = self._look(connection)
+        values: Answer | None = None
         if self._catalog is None:
-            self._catalog = Catalog(connection, self._exclude_schemas, self._exclude_tables)
-            self._read_files(connection)
-            touched: Touched | None = None
+            touched = None
+            self._catalog = Catalog(line, self._exclude_schemas, self._exclude_tables)
+            self._read_files()
             self._first(connection, self._catalog)
         else:
-            touched = self._touched(position)
-            self._next(connection, self._catalog, touched)
+            values = self._sequences.ask(line)
+            self._next(self._catalog, touched)
         if position.quiet:
             self._start, self._xmin = position.lsn, position.xmin
-        self._sequences.read(connection, self._catalog.sequences, touched)
+        self._sequences.read(line, self._catalog.sequences, touched, values)
         self._last = self._state(self._catalog)
         return self._last
 
-    def _position(self, connection: psycopg.Connection[Any]) -> Position:
+    def _look(self, connection: psycopg.Connection[Any]) -> tuple[Position, Touched | None]:
         if self._oracle is not None:
-            return self._oracle.position()
+            return self._oracle.look(self._start, self._database_oid)
         row = connection.execute(_SNAPSHOT, prepare=True).fetchone()
         assert row is not None
-        return Position("", row[0], True)
+        return Position("", row[0], True), None
 
-    def _touched(self, position: Position) -> Touched | None:
-        if self._oracle is None or self._start is None:
-            return None
-        return self._oracle.touched(self._start, position.lsn, self._database_oid)
-
-    def _read_files(self, connection: psycopg.Connection[Any]) -> None:
-        rows = connection.execute(_FILES).fetchall()
+    def _read_files(self) -> None:
+        rows = self._line.ask(_FILES).rows()
         self._files = {(shared, file): name for name, file, shared in rows if file}
 
     def _first(self, connection: psycopg.Connection[Any], catalog: Catalog) -> None:
@@ -208,21 +219,21 @@ class StateReader:
         self._tables.read_large_objects(connection)
         self._pending = Pending(None)
 
-    def _next(self, connection: psycopg.Connection[Any], catalog: Catalog, touched: Touched | None) -> None:
+    def _next(self, catalog: Catalog, touched: Touched | None) -> None:
         if touched is not None and not touched:
-            self._tables.update(connection, catalog, touched)
+            self._tables.update(self._line.connection, catalog, touched)
             return
         names, unknown = self._names(touched)
         wrote = _wrote(names)
-        everything = self._refresh_roles(connection, names)
+        everything = self._refresh_roles(names)
         catalog.update(wrote, self._xmin, everything=everything)
-        if unknown and self._files_moved(connection, catalog, unknown):
+        if self._files_moved(catalog, unknown):
             # A catalog was rewritten (VACUUM FULL): what was written to its new file went unseen.
             catalog.read()
             touched, self._pending = None, Pending(None)
-        tables = self._tables.update(connection, catalog, touched)
+        tables = self._tables.update(self._line.connection, catalog, touched)
         if touched is None or not _LARGE_OBJECT_CATALOGS.isdisjoint(names):
-            self._tables.read_large_objects(connection)
+            self._tables.read_large_objects(self._line.connection)
         self._pending = self._pending.joined(wrote, tables)
 
     def _names(self, touched: Touched | None) -> tuple[dict[str, frozenset[int] | None], set[int]]:
@@ -240,24 +251,22 @@ class StateReader:
                     unknown.add(file)
         return names, unknown
 
-    def _files_moved(self, connection: psycopg.Connection[Any], catalog: Catalog, unknown: set[int]) -> bool:
+    def _files_moved(self, catalog: Catalog, unknown: set[int]) -> bool:
         """Whether a catalog has another file now; asked only when a file was written that is nobody's."""
-        unknown -= {file for relation in catalog.relations.values() for file in (relation.file, relation.toast)}
-        unknown -= {sequence.file for sequence in catalog.sequences.values()} | self._foreign
-        if not unknown:
+        if unknown:
+            unknown -= {file for relation in catalog.relations.values() for file in (relation.file, relation.toast)}
+            unknown -= {sequence.file for sequence in catalog.sequences.values()}
+        if not unknown or not self._line.ask(_BELONG, array(unknown)).rows():
             return False
-        before = self._files
-        self._read_files(connection)
-        # Files of excluded and dropped tables: a file that is not a catalog's does not become one.
-        self._foreign |= unknown - {file for _, file in self._files}
-        return before != self._files
+        self._read_files()
+        return True
 
-    def _refresh_roles(self, connection: psycopg.Connection[Any], names: Collection[str]) -> bool:
+    def _refresh_roles(self, names: Collection[str]) -> bool:
         """Read roles again when their catalogs were written; True when one was renamed."""
         if not _ROLE_CATALOGS & set(names):
             return False
         before = self._role_names
-        self._roles, self._role_names = read_roles_with_oids(connection)
+        self._roles, self._role_names = read_roles_with_oids(self._line.connection)
         return any(self._role_names.get(oid, name) != name for oid, name in before.items())
 
     def _state(self, catalog: Catalog) -> State:

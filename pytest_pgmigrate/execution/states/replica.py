@@ -14,6 +14,7 @@ from pytest_pgmigrate.execution.states.catalog import Catalog, Wrote
 from pytest_pgmigrate.execution.states.compare import compare
 from pytest_pgmigrate.execution.states.digests import LARGE_OBJECTS
 from pytest_pgmigrate.execution.states.fetch import Fetcher
+from pytest_pgmigrate.execution.states.line import Line
 from pytest_pgmigrate.execution.states.settings import prepare_for_reading
 from pytest_pgmigrate.execution.states.tables import read_tables
 from pytest_pgmigrate.model.state import Difference, State
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from pytest_pgmigrate.execution.states.tables import Tables
     from pytest_pgmigrate.model.cluster import Cluster
+
+
+_REPLAYED = b"select coalesce(pg_last_wal_replay_lsn() >= $1::pg_lsn, false)::text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,9 @@ class ReplicaCheck:
     ) -> None:
         self._connection: psycopg.Connection[Any] = cluster.connect(database, replica=True, options=options)
         prepare_for_reading(self._connection)
+        self._line = Line(self._connection)
         self._excluded = (exclude_schemas, exclude_tables)
-        self._fetcher = Fetcher(self._connection, exclude_schemas, exclude_tables)
+        self._fetcher = Fetcher(self._line, exclude_schemas, exclude_tables)
 
     def compare(
         self,
@@ -65,12 +70,22 @@ class ReplicaCheck:
         catalog: Catalog,
         tables: Tables,
         pending: Pending,
-    ) -> Difference:
-        """What the replica has otherwise than the primary's last state; empty when it has the same."""
+        position: str | None,
+    ) -> Difference | None:
+        """What the replica has otherwise than the primary's last state; empty when it has the same.
+
+        None: it has not replayed the WAL up to ``position`` yet.
+        """
+        # Asked first, answered together with what comes next: most of the time it has.
+        replayed = self._line.ask(_REPLAYED, position) if position is not None else None
         logged = {oid for oid, relation in catalog.relations.items() if not relation.unlogged}
         if pending.xmin is None:
+            if replayed is not None and replayed.texts() != ["true"]:
+                return None
             return self._whole(state, logged, catalog)
-        same = catalog.mirror.matches(self._connection, pending.mirrored, pending.xmin)
+        same = catalog.mirror.matches(self._line, pending.mirrored)
+        if replayed is not None and replayed.texts() != ["true"]:
+            return None
         groups = catalog.group_units(pending.grouped)
         if not same or (groups and not catalog.same_groups(self._fetcher, groups)):
             return self._whole(state, logged, catalog)
@@ -84,7 +99,7 @@ class ReplicaCheck:
 
     def _whole(self, state: State, logged: set[int], catalog: Catalog) -> Difference:
         """Read everything on the replica and compare object by object, row digest by row digest."""
-        mine = Catalog(self._connection, *self._excluded)
+        mine = Catalog(self._line, *self._excluded)
         mine.read()
         digests, unreadable = read_tables(self._connection, mine)
         unlogged = {relation.name for oid, relation in catalog.relations.items() if oid not in logged}

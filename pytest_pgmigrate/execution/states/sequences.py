@@ -8,21 +8,29 @@ always write WAL.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pytest_pgmigrate.execution.states.fetch import array
 from pytest_pgmigrate.model.state import SequenceValue
 
 if TYPE_CHECKING:
-    import psycopg
-
+    from pytest_pgmigrate.execution.states.line import Answer, Line
     from pytest_pgmigrate.execution.states.model import Sequence
     from pytest_pgmigrate.execution.states.wal import Touched
 
-# NULL for a sequence that nextval was not called on.
+# No value for a sequence that nextval was not called on.
 _CALLED = """
-    select string_agg(concat_ws(' ', s, pg_sequence_last_value(s::regclass)), ',')
-    from unnest($1::oid[]) s
+    select (select string_agg(concat_ws(' ', c.oid, pg_sequence_last_value(c.oid)), ',')
+        from unnest($1::oid[]) s join pg_class c on c.oid = s), {new}
 """
+# PostgreSQL 18: the others in full, but for those that the role may not read.
+_NEW = """
+    (select string_agg(concat_ws(' ', s.seqrelid, d.last_value, d.is_called), ',')
+        from pg_sequence s, pg_get_sequence_data(s.seqrelid) d
+        where s.seqrelid <> all ($1::oid[]) and d.last_value is not null)
+"""
+_CALLED_18 = _CALLED.format(new=_NEW).encode()
+_CALLED_14 = _CALLED.format(new="null").encode()
 _AT_ONCE = 50
 
 
@@ -30,53 +38,82 @@ class Sequences:
     """The values by OID."""
 
     def __init__(self) -> None:
-        self._values: dict[int, tuple[int, SequenceValue]] = {}
+        self._values: dict[int, SequenceValue] = {}
+        self._sequences: dict[int, Sequence] = {}
+        self._text: str | None = None
+        self._uncalled: set[int] = set()
+        """Files of the logged ones that were not called."""
+        self._unlogged = False
+        """Some unlogged one was not called."""
         self.by_name: dict[str, SequenceValue] = {}
 
+    def ask(self, line: Line) -> Answer:
+        """Ask for those of the last read, so that the answer comes with whatever is asked next."""
+        newest = line.connection.info.server_version >= 180000
+        return line.ask(_CALLED_18 if newest else _CALLED_14, array(self._sequences))
+
     def read(
-        self, connection: psycopg.Connection[Any], sequences: Mapping[int, Sequence], touched: Touched | None
-    ) -> dict[str, SequenceValue]:
-        """``last_value`` and ``is_called`` by name. ``touched`` None: any of them may have been set."""
-        called = _called(connection, list(sequences)) if sequences else {}
-        values: dict[int, tuple[int, SequenceValue]] = {}
+        self, line: Line, sequences: Mapping[int, Sequence], touched: Touched | None, answer: Answer | None
+    ) -> None:
+        """Take in ``answer`` and read the others; ``touched`` None: any of them may have been set."""
+        text, new = answer.texts() if answer is not None else (None, None)
+        if text == self._text and sequences == self._sequences and not self._may_be_set(touched):
+            return
+        called = _called(text)
+        values: dict[int, SequenceValue] = {}
         ask: list[int] = []
         for oid, sequence in sequences.items():
             known = self._values.get(oid)
-            value = called.get(oid)
-            if value is not None:
-                same = known is not None and known[1].is_called and known[1].last_value == value
-                values[oid] = (sequence.file, known[1] if same and known is not None else SequenceValue(value, True))
-            elif known is None or known[1].is_called or known[0] != sequence.file or _written(sequence, touched):
+            if oid in called:
+                same = known is not None and known.is_called and known.last_value == called[oid]
+                values[oid] = known if same and known is not None else SequenceValue(called[oid], True)
+            elif known is None or known.is_called or self._moved(oid, sequence) or _written(sequence, touched):
                 ask.append(oid)
             else:
                 values[oid] = known
-        for start in range(0, len(ask), _AT_ONCE):
-            part = ask[start : start + _AT_ONCE]
-            for oid, exact in _exactly(connection, {oid: sequences[oid] for oid in part}).items():
-                values[oid] = (sequences[oid].file, exact)
-        self._values = values
-        by_name = {sequence.name: values[oid][1] for oid, sequence in sequences.items()}
+        exact = _values(new) if ask else {}
+        values.update((oid, exact[oid]) for oid in ask if oid in exact)
+        values.update(_exactly(line, {oid: sequences[oid] for oid in ask if oid not in exact}))
+        self._values, self._sequences, self._text = values, dict(sequences), text
+        self._uncalled = {s.file for oid, s in sequences.items() if not (s.unlogged or values[oid].is_called)}
+        self._unlogged = any(s.unlogged and not values[oid].is_called for oid, s in sequences.items())
+        by_name = {sequence.name: values[oid] for oid, sequence in sequences.items()}
         if by_name != self.by_name:
             self.by_name = by_name
-        return self.by_name
+
+    def _moved(self, oid: int, sequence: Sequence) -> bool:
+        return self._sequences[oid].file != sequence.file
+
+    def _may_be_set(self, touched: Touched | None) -> bool:
+        """Whether some sequence that was not called may have another value all the same."""
+        return touched is None or self._unlogged or not self._uncalled.isdisjoint(touched.files)
 
 
 def _written(sequence: Sequence, touched: Touched | None) -> bool:
     return touched is None or sequence.unlogged or sequence.file in touched.files
 
 
-def _called(connection: psycopg.Connection[Any], oids: list[int]) -> dict[int, int]:
-    row = connection.execute(_CALLED, (f"{{{','.join(map(str, oids))}}}",), prepare=True).fetchone()
+def _called(text: str | None) -> dict[int, int]:
     found = {}
-    for item in row[0].split(",") if row and row[0] else ():
+    for item in text.split(",") if text else ():
         oid, _, value = item.partition(" ")
         if value:
             found[int(oid)] = int(value)
     return found
 
 
-def _exactly(connection: psycopg.Connection[Any], sequences: Mapping[int, Sequence]) -> dict[int, SequenceValue]:
-    query = " union all ".join(
-        f"select {oid}::int8, last_value, is_called from {sequence.name}" for oid, sequence in sequences.items()
-    )
-    return {oid: SequenceValue(value, called) for oid, value, called in connection.execute(query.encode())}
+def _values(text: str | None) -> dict[int, SequenceValue]:
+    items = [item.split(" ") for item in text.split(",")] if text else []
+    return {int(oid): SequenceValue(int(value), called == "t") for oid, value, called in items}
+
+
+def _exactly(line: Line, sequences: Mapping[int, Sequence]) -> dict[int, SequenceValue]:
+    rows: list[tuple[int, int, bool]] = []
+    oids = list(sequences)
+    for start in range(0, len(oids), _AT_ONCE):
+        query = " union all ".join(
+            f"select {oid}::int8, last_value, is_called from {sequences[oid].name}"
+            for oid in oids[start : start + _AT_ONCE]
+        )
+        rows += line.connection.execute(query.encode(), prepare=False).fetchall()
+    return {oid: SequenceValue(value, called) for oid, value, called in rows}

@@ -37,6 +37,10 @@ class Tables:
 
     def __init__(self) -> None:
         self._known: dict[int, Table] = {}
+        self._of_file: dict[int, int] = {}
+        """The table that a file belongs to, or belonged to."""
+        self._always: set[int] = set()
+        """Tables of which nothing tells that they did not change."""
         self._large: TableDigest | None = None
         self._named: tuple[dict[str, TableDigest], dict[str, str]] | None = None
 
@@ -44,8 +48,9 @@ class Tables:
         """Look again at what may differ since the last time; ``touched`` None: at everything. Returns what was read."""
         rehash: set[int] = set()
         reshape: set[int] = set()
-        for oid, relation in catalog.relations.items():
-            if not relation.holds_rows:
+        for oid in self._candidates(catalog, touched):
+            relation = catalog.relations.get(oid)
+            if relation is None or not relation.holds_rows:
                 continue
             known = self._known.get(oid)
             if known is None or touched is None or self._may_differ(catalog, relation, known, touched):
@@ -55,11 +60,22 @@ class Tables:
         gone = [oid for oid in catalog.refreshed if oid in self._known and not _holds_rows(catalog, oid)]
         for oid in gone:
             del self._known[oid]
+            self._always.discard(oid)
+        for oid in catalog.refreshed & catalog.relations.keys():
+            relation = catalog.relations[oid]
+            self._of_file[relation.file] = self._of_file[relation.toast] = oid
         if gone or rehash or reshape:
             self._named = None
         catalog.refreshed.clear()
         catalog.reread.clear()
         return self._read(connection, catalog, rehash, reshape, touched)
+
+    def _candidates(self, catalog: Catalog, touched: Touched | None) -> Iterable[int]:
+        """The tables to look at, so that a read costs what changed and not what there is."""
+        if touched is None:
+            return catalog.relations
+        written = {self._of_file[file] for file in touched.files.keys() & self._of_file.keys()}
+        return catalog.refreshed | catalog.reread | self._always | written
 
     def read_large_objects(self, connection: psycopg.Connection[Any]) -> None:
         """Digest the large objects, where the role may read them."""
@@ -128,6 +144,10 @@ class Tables:
             table.digest = _digest(table, Sums(sums.count, sums.rows, _in_order(table)))
         for oid, table in fresh.items():
             table.failure = failed.get(oid)
+            if table.failure is not None or _unwatched(catalog, catalog.relations[oid]):
+                self._always.add(oid)
+            else:
+                self._always.discard(oid)
             old = self._known.get(oid)
             if old is not None and old.digest == table.digest:
                 table.digest = old.digest

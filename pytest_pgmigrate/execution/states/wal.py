@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from pytest_pgmigrate.execution.states.line import Line
+
 if TYPE_CHECKING:
     from pytest_pgmigrate.model.cluster import Cluster
 
@@ -37,21 +39,26 @@ _IMAGE = "(resource_manager = 'XLOG' and record_type = 'FPI')"
 
 # A snapshot's xmax is one more than the last xid that ended: a running transaction may have a greater one and is then not
 # listed. age() counts from the next xid to be given, so that 0 says that nothing at all is running.
-_POSITION = """
-    select pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text, pg_snapshot_xmin(s)::text,
-           age(pg_snapshot_xmin(s)::xid) = 0
-    from pg_current_snapshot() s
+# Position and blocks in one statement: it runs before everything else of a read, and a round trip costs as much as it does.
+_LOOK = """
+    select (i = f)::text, f::text, pg_snapshot_xmin(s)::text, (age(pg_snapshot_xmin(s)::xid) = 0)::text, {blocks}
+    from (select pg_current_wal_insert_lsn() i, pg_current_wal_flush_lsn() f, pg_current_snapshot() s offset 0) p
 """
 _BLOCKS = f"""
-    select reldatabase::int8, relfilenode::int8, array_agg(distinct relblocknumber) filter (where {_HARMFUL})
-    from pg_get_wal_block_info($1, $2, false)
-    where relforknumber = 0 and reldatabase in (0, $3) and ({_HARMFUL} or {_IMAGE})
-    group by 1, 2
+    case when i = f and f - $1::pg_lsn between 1 and {_LIMIT} then (
+        select coalesce(string_agg(concat_ws(' ', base, file, blocks), ';'), '') from (
+            select reldatabase base, relfilenode file, array_agg(distinct relblocknumber) filter (where {_HARMFUL}) blocks
+            from pg_get_wal_block_info($1::pg_lsn, f, false)
+            where relforknumber = 0 and reldatabase in (0, $2::oid) and ({_HARMFUL} or {_IMAGE})
+            group by 1, 2) b) end
 """
 _RECORDS_15 = f"""
     select block_ref, {_IMAGE} from pg_get_wal_records_info($1, $2)
     where block_ref is not null and block_ref <> '' and ({_HARMFUL} or {_IMAGE})
-"""
+""".encode()
+_LOOK_16 = _LOOK.format(blocks=_BLOCKS).encode()
+_LOOK_15 = _LOOK.format(blocks="null").encode()
+_FLUSH = b"select pg_logical_emit_message(true, 'pgmigrate', '')"
 _REFERENCE = re.compile(r"rel \d+/(\d+)/(\d+) (?:fork (\w+) )?blk (\d+)")
 
 
@@ -82,7 +89,7 @@ class WalOracle:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
-        connection.cursor_factory = psycopg.RawCursor
+        self._line = Line(connection)
         self._version = connection.info.server_version
 
     @classmethod
@@ -107,32 +114,31 @@ class WalOracle:
             return None
         return cls(connection)
 
-    def position(self) -> Position:
-        """The position up to which everything committed so far is on disk, where it can be read."""
-        insert, flush, xmin, quiet = self._position()
-        if insert != flush:
-            # A commit with synchronous_commit = off, or an abort, is not flushed yet; a commit of ours flushes all.
-            self._connection.execute("select pg_logical_emit_message(true, 'pgmigrate', '')", prepare=True)
-            _, flush, _, _ = self._position()
-        return Position(flush, xmin, quiet)
+    def look(self, start: str | None, database: int) -> tuple[Position, Touched | None]:
+        """The position up to which everything committed so far is on disk, and the blocks written since ``start``.
 
-    def touched(self, start: str, end: str, database: int) -> Touched | None:
-        """Blocks written from ``start`` to ``end``; None when that cannot be told (everything may have changed)."""
-        size = lsn_number(end) - lsn_number(start)
-        if size == 0:
-            return Touched()
-        if size < 0 or size > (_LIMIT if self._version >= 160000 else _LIMIT_15):
-            return None
-        reader = self._blocks if self._version >= 160000 else self._records
+        None for the blocks when that cannot be told (everything may have changed).
+        """
+        text = _LOOK_16 if self._version >= 160000 and start is not None else _LOOK_15
         try:
-            found = reader(start, end, database)
+            same, flush, xmin, quiet, blocks = self._ask(text, start, database)
+            if same != "true":
+                # A commit with synchronous_commit = off, or an abort, is not flushed yet; a commit of ours flushes all.
+                self._line.ask(_FLUSH).texts()
+                _, flush, xmin, quiet, blocks = self._ask(text, start, database)
         except psycopg.Error:
-            if self._connection.closed:
+            if self._connection.closed or text is _LOOK_15:
                 raise
-            return None  # the segment was recycled, or the extension dropped
-        files = {key[1]: blocks for key, blocks in found.items() if key[0] == database and blocks}
-        shared = {key[1]: blocks for key, blocks in found.items() if key[0] == SHARED and blocks}
-        return Touched(files, shared, frozenset(key[1] for key, blocks in found.items() if not blocks))
+            # The segment was recycled, or the extension dropped.
+            return self.look(None, database)[0], None
+        assert flush is not None
+        assert xmin is not None
+        position = Position(flush, xmin, quiet == "true")
+        if start is None or flush == start:
+            return position, None if start is None else Touched()
+        if text is _LOOK_15:
+            return position, self._records(start, flush, database)
+        return position, None if blocks is None else _touched(_parsed(blocks), database)
 
     @property
     def closed(self) -> bool:
@@ -143,24 +149,42 @@ class WalOracle:
         """Close the connection."""
         self._connection.close()
 
-    def _position(self) -> tuple[str, str, str, bool]:
-        row = self._connection.execute(_POSITION, prepare=True).fetchone()
-        assert row is not None
-        return row[0], row[1], row[2], row[3]
+    def _ask(self, text: bytes, start: str | None, database: int) -> list[str | None]:
+        return self._line.ask(text, *(() if text is _LOOK_15 else (start, database))).texts()
 
-    def _blocks(self, start: str, end: str, database: int) -> dict[tuple[int, int], Blocks]:
-        rows = self._connection.execute(_BLOCKS, (start, end, database), prepare=True)
-        return {(row[0], row[1]): frozenset(row[2] or ()) for row in rows}
-
-    def _records(self, start: str, end: str, database: int) -> dict[tuple[int, int], Blocks]:
+    def _records(self, start: str, end: str, database: int) -> Touched | None:
+        """PostgreSQL 15 describes the blocks of a record in words."""
+        if not 0 < lsn_number(end) - lsn_number(start) <= _LIMIT_15:
+            return None
+        try:
+            rows = self._line.ask(_RECORDS_15, start, end).rows()
+        except psycopg.Error:
+            if self._connection.closed:
+                raise
+            return None
         found: dict[tuple[int, int], set[int]] = {}
-        for text, image in self._connection.execute(_RECORDS_15, (start, end), prepare=True):
+        for text, image in rows:
             for base, file, fork, block in _REFERENCE.findall(text):
                 if fork in ("", "main") and int(base) in (SHARED, database):
                     blocks = found.setdefault((int(base), int(file)), set())
                     if not image:
                         blocks.add(int(block))
-        return {key: frozenset(blocks) for key, blocks in found.items()}
+        return _touched({key: frozenset(blocks) for key, blocks in found.items()}, database)
+
+
+def _parsed(text: str) -> dict[tuple[int, int], Blocks]:
+    """``5 1259 {3,4};…``; without blocks where only whole pages were written."""
+    found = {}
+    for item in text.split(";") if text else ():
+        base, file, *blocks = item.split(" ")
+        found[int(base), int(file)] = frozenset(map(int, blocks[0][1:-1].split(",")) if blocks else ())
+    return found
+
+
+def _touched(found: Mapping[tuple[int, int], Blocks], database: int) -> Touched:
+    files = {key[1]: blocks for key, blocks in found.items() if key[0] == database and blocks}
+    shared = {key[1]: blocks for key, blocks in found.items() if key[0] == SHARED and blocks}
+    return Touched(files, shared, frozenset(key[1] for key, blocks in found.items() if not blocks))
 
 
 def lsn_number(lsn: str) -> int:

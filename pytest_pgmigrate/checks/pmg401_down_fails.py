@@ -14,6 +14,7 @@ from pytest_pgmigrate.checks._common import (
     is_refusal,
     last_part,
     listed,
+    short,
 )
 from pytest_pgmigrate.model.evidence import MigrationEvidence, ServerError
 from pytest_pgmigrate.model.finding import Part, Severity
@@ -37,7 +38,13 @@ def _advice(error: ServerError, migration: Migration) -> str:
     absent = error.sqlstate in ("42P01", "42703", "42704") and _QUOTED.search(error.message)
     if absent and last_part(absent[1]) not in " ".join(s.text for s in migration.up.statements).lower():
         return f"the up makes no {absent[1]}: remove it from this statement, or write IF EXISTS"
-    return about.get(error.sqlstate, "correct the statement at this place so that it undoes the up")
+    statement = error.statement
+    if statement is not None and statement.kind.startswith("truncate") and statement.relations:
+        # The server's own hint, CASCADE, would empty the other tables as well.
+        table = short(statement.relations[0])
+        return f"do not empty {table}: set back by key only the rows that the up changed (UPDATE {table} SET … FROM <backup>)"
+    hint = "" if "CASCADE" in error.hint else error.hint
+    return about.get(error.sqlstate) or hint or "correct the statement at this place so that it undoes the up"
 
 
 @check("PMG401", "down-fails", part=Part.ROLLBACK, severity=Severity.ERROR)
@@ -71,7 +78,7 @@ def down_fails(evidence: MigrationEvidence, settings: Settings) -> Iterator[Obse
         place=error.place,
         message=f"the down fails: {error.message}" + (f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""),
         effect="a release with this migration cannot be rolled back",
-        fix=error.hint or _advice(error, evidence.migration),
+        fix=_advice(error, evidence.migration),
         observed={**error_facts(error), "still_different": len(step.difference.objects)},
         details=(*error_details(error), *(f"not undone: {line}" for line in left)),
     )

@@ -8,6 +8,7 @@ volume is covered by memory.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import socket
@@ -49,8 +50,15 @@ def client(timeout: float = 60) -> DockerClient:
         found = DockerClient(timeout=timeout)
         found.client.ping()
     except Exception as error:  # docker, requests, paramiko and ssh each raise their own
-        raise EngineError(f"no Docker engine answers: {_short(error)}") from error
-    return found
+        said = _short(error)
+    else:
+        return found
+    # The library leaves the socket of a failed connection to the garbage collector, which would warn about it later, in
+    # the middle of a user's test run.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    raise EngineError(f"no Docker engine answers: {said}")
 
 
 def image_major(connection: DockerClient, image: str) -> int | None:
@@ -258,7 +266,8 @@ def _image(connection: DockerClient, image: str) -> dict[str, Any]:
 def _short(error: BaseException) -> str:
     """The part of an HTTP library's message that a person can use."""
     text = " ".join(str(error).split()) or type(error).__name__
-    if system := re.search(r"\[Errno \d+\] [^\"')]+|[Tt]imed out[^\"')]*", text):
+    # As http libraries show it: [Errno 111] Connection refused, or FileNotFoundError(2, 'No such file or directory').
+    if system := re.search(r"\[Errno \d+\] ([^\"')]+)|Error\(\d+, '([^']+)'|([Tt]imed out[^\"')]*)", text):
         where = os.environ.get("DOCKER_HOST") or "the default socket"
-        return f"{system.group().strip()} ({where})"
+        return f"{next(filter(None, system.groups())).strip()} ({where})"
     return text if len(text) <= 300 else f"{text[:300]}…"

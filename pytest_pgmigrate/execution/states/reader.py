@@ -91,7 +91,7 @@ class StateReader:
     @property
     def position(self) -> str | None:
         """WAL position, flushed, up to which the last read saw everything; None where WAL is not read."""
-        return self._start
+        return self._start or None
 
     def read(self) -> State:
         """The state now. Raises ExecutionError."""

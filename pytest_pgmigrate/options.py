@@ -73,6 +73,49 @@ OPTIONS: tuple[Option, ...] = (
     Option("lock_timeout", "seconds", 30.0, "lock_timeout of the migration session, in seconds", "SECONDS"),
     Option("statement_timeout", "seconds", 60.0, "statement_timeout of the migration session, in seconds", "SECONDS"),
     Option(
+        "runner_lock_timeout",
+        "seconds",
+        None,
+        "lock_timeout that your own migration runner sets, in seconds: declared here, no migration is asked to set it",
+        "SECONDS",
+    ),
+    Option(
+        "runner_statement_timeout",
+        "seconds",
+        None,
+        "statement_timeout that your own migration runner sets, in seconds",
+        "SECONDS",
+    ),
+    Option(
+        "production_rows",
+        "str",
+        None,
+        "CSV of table,rows in production: findings then speak of those rows, and small tables are exempt",
+        "FILE",
+    ),
+    Option(
+        "max_blocked_rows",
+        "int",
+        10_000,
+        "A table known to have no more rows than this may be scanned or rewritten while a lock blocks the application",
+        "N",
+    ),
+    Option(
+        "max_rows_per_statement",
+        "int",
+        None,
+        "Most rows one statement may write; more is an error where the row counts are known, else a warning",
+        "N",
+    ),
+    Option(
+        "queries",
+        "list",
+        (),
+        "File or folder of the application's own SQL, one query a file: tried against the locks; repeatable",
+        "PATH",
+    ),
+    Option("scale", "flag", False, "Run each up at a second data size too, to tell what grows with the rows"),
+    Option(
         "ledger",
         "str",
         None,
@@ -125,6 +168,13 @@ class Settings:
     seed: int = 0
     lock_timeout: float = 30.0
     statement_timeout: float = 60.0
+    runner_lock_timeout: float | None = None
+    runner_statement_timeout: float | None = None
+    production_rows: str | None = None
+    max_blocked_rows: int = 10_000
+    max_rows_per_statement: int | None = None
+    queries: tuple[str, ...] = ()
+    scale: bool = False
     ledger: str | None = None
     since: str | None = None
     strict: bool = False

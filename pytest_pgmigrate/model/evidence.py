@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pytest_pgmigrate.model.cluster import SeedReport
 from pytest_pgmigrate.model.migration import Direction, Migration, Place, Statement
 from pytest_pgmigrate.model.state import Difference
+from pytest_pgmigrate.model.watch import Scaled, StatementSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,12 @@ class Step:
     seconds: float = 0.0
     started_at: str = ""
     statements: tuple[StatementRun, ...] = ()
+    watched: tuple[StatementSeen, ...] = ()
+    """Locks, scans, rewrites, WAL of every statement that was sent, of a watched step; the failed one comes last."""
+
+    notes: tuple[str, ...] = ()
+    """What could not be watched, in words."""
+
     difference: Difference = field(default_factory=Difference)
     explained: tuple[str, ...] = ()
     seen: Mapping[str, object] = field(default_factory=dict)
@@ -130,6 +137,15 @@ class MigrationEvidence:
     rerun: Step | None = None
     later: LaterRows = field(default_factory=LaterRows)
     replica: ReplicaEvidence = field(default_factory=ReplicaEvidence)
+    rows_before: Mapping[str, int] = field(default_factory=dict)
+    """Rows of every table before the up, by qualified name."""
+
+    scaled: tuple[Scaled, ...] = ()
+    """Counters of the up at two data sizes (``--pgmigrate-scale``)."""
+
+    production_rows: Mapping[str, int] = field(default_factory=dict)
+    """Rows that tables have in production, by qualified name, as far as the user said (``production_rows``)."""
+
     seeded: tuple[SeedReport, ...] = ()
     missing_extension: str = ""
     """Name of an extension that the engine's PostgreSQL does not have, though the up creates it."""

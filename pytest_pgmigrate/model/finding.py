@@ -25,6 +25,7 @@ class Part(str, Enum):
     REAPPLY = "reapply"
     RERUN = "rerun"
     DATA = "data"
+    LOCKS = "locks"
     REPLICA = "replica"
 
 

@@ -16,3 +16,6 @@ class Judgement:
     findings: tuple[Finding, ...]
     all_selected: bool
     """False when select or ignore left checks out: an unused directive can then not be told from an unneeded one."""
+
+    earlier: tuple[Finding, ...] = ()
+    """Findings about the migrations before this one, of the same history, for what is said once."""

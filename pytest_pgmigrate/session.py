@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,9 @@ class HistoryRun:
     unfilled: tuple[SeedReport, ...] = ()
     evidence: dict[str, MigrationEvidence] = field(default_factory=dict)
     judged: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
+    said: list[Finding] = field(default_factory=list)
+    """Findings about the migrations judged so far, for what is said once a history."""
+
     verdicts: dict[tuple[str, Part], judge.Verdict] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
     """Migrations whose examination could not go on, and why."""
@@ -69,6 +72,7 @@ class Run:
         self._broken = ""
         self._told: set[str] = set()
         self.kept: tuple[str, ...] = ()
+        self.production_rows: Mapping[str, int] = {}
 
     # -- room 1: discover -------------------------------------------------------------------------------------------
 
@@ -78,7 +82,10 @@ class Run:
         Raises UsageError for a folder, ledger or git reference that cannot be used.
         """
         from pytest_pgmigrate.discovery import discover
+        from pytest_pgmigrate.discovery.production_rows import read_production_rows
 
+        if self.settings.production_rows is not None:
+            self.production_rows = read_production_rows(self.root / self.settings.production_rows)
         with self._timed("discover"):
             formats = registry.load_formats(self.extras.formats)
             found = discover(self.root, folders, formats, since=self.settings.since, ledger=self.settings.ledger)
@@ -189,8 +196,15 @@ class Run:
             run.evidence[migration.key] = evidence
             with self._timed("judge"):
                 run.judged[migration.key] = judge.judge_migration(
-                    self.checks, evidence, self.settings, all_selected=self.all_checks, earlier=run.findings
+                    self.checks,
+                    evidence,
+                    self.settings,
+                    all_selected=self.all_checks,
+                    earlier=run.findings,
+                    before=run.said,
                 )
+            if migration.key in run.wanted:
+                run.said += run.judged[migration.key]
         if target.index >= max(m.index for m in migrations if m.key in run.wanted):
             self._finish(run)
 
@@ -199,7 +213,9 @@ class Run:
         wanted = migration.key in run.wanted
         progress(f"{'examining' if wanted else 'applying'} {migration.key}")
         with self._timed("run"):
-            return examination.examine(migration) if wanted else examination.apply(migration)
+            if not wanted:
+                return examination.apply(migration)
+            return replace(examination.examine(migration), production_rows=self.production_rows)
 
     def _lose(self, run: HistoryRun, migration: Migration, error: PgmigrateError) -> None:
         """Go on without a migration that took our connections or the server with it: the next one starts afresh."""
@@ -228,7 +244,9 @@ class Run:
     def _open(self, run: HistoryRun, progress: Callable[[str], None]) -> Examination:
         from pytest_pgmigrate.execution.examination import Examination
 
-        examination = Examination(self.start(progress), run.history, self.settings, self._seeder())
+        examination = Examination(
+            self.start(progress), run.history, self.settings, self._seeder(), locks=Part.LOCKS in self.parts
+        )
         run.examination = examination
         # Only after an earlier examination was lost is there anything to make up for.
         for earlier in run.history.migrations[: run.position]:

@@ -36,16 +36,18 @@ def judge_migration(
     *,
     all_selected: bool,
     earlier: Iterable[Finding] = (),
+    before: Sequence[Finding] = (),
 ) -> tuple[Finding, ...]:
     """Findings about one migration's evidence, silenced ones marked; the checks about directives come last.
 
-    ``earlier`` are the findings of its history: a directive that silences one of them is used.
+    ``earlier`` are the findings of its history: a directive that silences one of them is used. ``before`` are those of
+    the migrations before this one.
     """
     migration = evidence.migration
     scripts = [s for s in (migration.up, migration.down) if s]
     found = [f for c in checks if c.scope == "migration" for f in c.judge(evidence, migration.key, settings)]
     judged = tuple(_apply_directives(f, scripts) for f in found)
-    judgement = Judgement(evidence, (*earlier, *judged), all_selected)
+    judgement = Judgement(evidence, (*earlier, *judged), all_selected, tuple(before))
     last = [f for c in checks if c.scope == "judgement" for f in c.judge(judgement, migration.key, settings)]
     return (*judged, *(_apply_directives(f, scripts) for f in last))
 
@@ -149,6 +151,9 @@ def not_judged(evidence: MigrationEvidence) -> tuple[NotJudged, ...]:
             later.ran and later.reason
         ):
             found.append(NotJudged("rows written after the up", later.reason, key, Part.DATA.value))
+        for step in (evidence.up, evidence.down):
+            notes = dict.fromkeys(step.notes) if step is not None else ()
+            found += [NotJudged("locks", note, key, Part.LOCKS.value) for note in notes]
         if not evidence.replica.ran:
             found.append(NotJudged("replica", evidence.replica.reason, key, Part.REPLICA.value))
     return tuple(found)

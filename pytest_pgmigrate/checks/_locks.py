@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pytest_pgmigrate.checks._common import listed, short
+from pytest_pgmigrate.checks._common import last_part, listed, short
 from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Severity
 from pytest_pgmigrate.model.locks import Mode
-from pytest_pgmigrate.model.migration import Direction
+from pytest_pgmigrate.model.migration import Direction, Statement
 from pytest_pgmigrate.model.watch import Lock, StatementSeen
 from pytest_pgmigrate.options import Settings
 
@@ -29,10 +30,12 @@ class Watched:
 
 
 def watched(evidence: MigrationEvidence) -> Iterator[Watched]:
-    """Every statement that was watched: the up's, then the down's."""
+    """Every statement that was watched: the up's, then the down's. None of a migration whose up fails: that comes first."""
+    if evidence.status != "examined":
+        return
     for step in (evidence.up, evidence.down):
-        for seen in step.watched if step is not None else ():
-            yield Watched(evidence, step, seen)
+        if step is not None:
+            yield from (Watched(evidence, step, seen) for seen in step.watched)
 
 
 def blocking(locks: Iterable[Lock]) -> tuple[Lock, ...]:
@@ -72,7 +75,9 @@ def who_waits(lock: Lock) -> str:
     if lock.mode.blocks_reads:
         return f"every SELECT, INSERT, UPDATE and DELETE on {name} waits until it is released"
     if lock.mode is Mode.EXCLUSIVE:
-        return f"INSERT, UPDATE, DELETE and SELECT … FOR UPDATE on {name} wait until it is released; plain SELECT goes on"
+        return (
+            f"INSERT, UPDATE, DELETE and SELECT … FOR UPDATE on {name} wait until it is released; plain SELECT goes on"
+        )
     return f"INSERT, UPDATE and DELETE on {name} wait until it is released; SELECT goes on"
 
 
@@ -109,3 +114,59 @@ def lock_facts(item: Watched, lock: Lock) -> dict[str, object]:
         "tried": sum(b.tried is not None for b in seen.blocked),
         "production_rows": known_rows(item.evidence, lock.relation.name),
     }
+
+
+# -- the user's names, as SQL takes them ------------------------------------------------------------------------------------
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
+# https://www.postgresql.org/docs/current/sql-keywords-appendix.html: reserved, so a name only in quotes.
+_RESERVED = frozenset({
+    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "both", "case", "cast", "check",
+    "collate", "column", "constraint", "create", "current_catalog", "current_date", "current_role", "current_time",
+    "current_timestamp", "current_user", "default", "deferrable", "desc", "distinct", "do", "else", "end", "except",
+    "false", "fetch", "for", "foreign", "from", "grant", "group", "having", "in", "initially", "intersect", "into",
+    "lateral", "leading", "limit", "localtime", "localtimestamp", "not", "null", "offset", "on", "only", "or",
+    "order", "placing", "primary", "references", "returning", "select", "session_user", "some", "symmetric",
+    "system_user", "table", "then", "to", "trailing", "true", "union", "unique", "user", "using", "variadic",
+    "when", "where", "window", "with",
+})  # fmt: skip
+
+
+def quoted(name: str) -> str:
+    """One name as SQL takes it."""
+    if _PLAIN.fullmatch(name) and name not in _RESERVED:
+        return name
+    return name if name.startswith('"') else '"' + name.replace('"', '""') + '"'
+
+
+def qualified(name: str) -> str:
+    """A qualified name as SQL takes it, without ``public``."""
+    return ".".join(map(quoted, short(name).split(".", 1)))
+
+
+_COMMENT = re.compile(r"""('(?:[^']|'')*'|"[^"]*"|\$\$.*?\$\$)|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+
+
+def as_sql(statement: Statement) -> str:
+    """The statement on one line, whole, without comments, with its semicolon."""
+    bare = _COMMENT.sub(lambda match: match[1] or " ", statement.text)
+    return " ".join(bare.split()).rstrip("; ") + ";"
+
+
+def replaced(statement: Statement, pattern: str, by: str) -> str:
+    """The statement with the first match of ``pattern`` (case ignored) replaced."""
+    return re.sub(pattern, by, as_sql(statement), count=1, flags=re.IGNORECASE)
+
+
+def column_of(statement: Statement, pattern: str) -> str:
+    """The column that ``pattern`` (``{name}`` stands for it, case ignored) finds in the statement, else ``""``."""
+    match = re.search(pattern.format(name=r'(?P<name>"(?:[^"]|"")+"|[\w$]+)'), as_sql(statement), re.IGNORECASE)
+    if match is None:
+        return ""
+    name = match["name"]
+    return name if name.startswith('"') else quoted(name.lower())
+
+
+def derived(*names: str) -> str:
+    """A new name put together from others: ``users_email_not_null``."""
+    return quoted("_".join(last_part(name).replace('"', "") for name in names if name))

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.errors import ExecutionError
+from pytest_pgmigrate.execution.gate import usable
 from pytest_pgmigrate.execution.ledger import SCHEMA, Ledger
 from pytest_pgmigrate.execution.probes import make_probes
 from pytest_pgmigrate.execution.runner import Runner
 from pytest_pgmigrate.execution.send import receive
-from pytest_pgmigrate.execution.states import StateReader
+from pytest_pgmigrate.execution.states import StateReader, oracles
+from pytest_pgmigrate.execution.states.line import Line
 from pytest_pgmigrate.model.migration import Direction
 
 if TYPE_CHECKING:
     import psycopg
 
+    from pytest_pgmigrate.execution.states.wal import WalOracle
     from pytest_pgmigrate.model.cluster import Cluster
     from pytest_pgmigrate.model.evidence import Step
     from pytest_pgmigrate.model.migration import Migration
@@ -28,15 +31,26 @@ LEDGER_BATCH = 64
 
 
 class Database:
-    """A database made by the cluster. Connections open when first needed; ``release`` closes them all."""
+    """A database made by the cluster. Connections open when first needed; ``release`` closes them all.
 
-    def __init__(self, cluster: Cluster, name: str, settings: Settings, *, fresh: bool) -> None:
+    ``locks`` False: watched steps are not looked at statement by statement.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, settings: Settings, *, fresh: bool, locks: bool = True) -> None:
         self.cluster = cluster
         self.name = name
         self._options = (
             f"-c lock_timeout={round(settings.lock_timeout * 1000)}"
             f" -c statement_timeout={round(settings.statement_timeout * 1000)}"
+            # Rows that workers read would be counted later than looked for; waiting for a standby is what Gate does.
+            " -c max_parallel_workers_per_gather=0 -c max_parallel_maintenance_workers=0 -c synchronous_commit=local"
         )
+        self._locks = locks
+        self._gated = usable(cluster)
+        self._probes = make_probes()
+        self._oracle: WalOracle | None = None
+        self._acquired = False
+        self._line: Line | None = None
         self._create_ledger = fresh
         self._session: psycopg.Connection[Any] | None = None
         self._discarding = False
@@ -49,7 +63,10 @@ class Database:
     def control(self) -> psycopg.Connection[Any]:
         """Second connection, in autocommit; holds the runner's advisory lock."""
         if self._control is None or self._control.closed:
-            self._control = self.cluster.connect(self.name)
+            # Uncounted, so that rows we read ourselves are never taken for the migration's.
+            uncounted = "" if self.cluster.engine == "external" else " -c track_counts=off"
+            self._control = self.cluster.connect(self.name, options=f"-c synchronous_commit=local{uncounted}")
+            self._line = Line(self._control)
             self._ledger = Ledger(self._control)
             self._ledger.open(self.name, create=self._create_ledger)
             self._create_ledger = False
@@ -84,13 +101,20 @@ class Database:
             raise ExecutionError(f"{migration.key} has no {direction.value}")
         control, session = self.control, self.session
         if self._runner is None or self._runner.session is not session or self._runner.control is not control:
-            self._runner = Runner(session, control, make_probes())
+            line, oracle = (self._line, self._wal()) if self._locks else (None, None)
+            self._runner = Runner(session, control, self._probes, line, gated=self._gated, oracle=oracle)
         step = self._runner.run(name, direction, script, watched=watched)
         if self._ledger is not None:
             self._ledger.note(migration, step)
         if step.leaks or session.closed:
             self._drop_session()
         return step
+
+    def _wal(self) -> WalOracle | None:
+        if not self._acquired:
+            self._acquired = True
+            self._oracle = oracles.acquire(self.cluster)
+        return self._oracle
 
     def next_migration(self) -> None:
         """Whatever the scripts of one migration left in the session unseen must not reach the next one's."""
@@ -128,7 +152,7 @@ class Database:
         for connection in (self._session, self._control):
             if connection is not None:
                 connection.close()
-        self._session = self._control = self._ledger = self._runner = None
+        self._session = self._control = self._ledger = self._runner = self._line = None
         self._discarding = False
 
     def release(self) -> None:
@@ -137,3 +161,6 @@ class Database:
             self._reader.close()
             self._reader = None
         self.pause()
+        if self._acquired:
+            oracles.release(self.cluster)
+            self._acquired, self._oracle = False, None

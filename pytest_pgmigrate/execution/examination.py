@@ -51,15 +51,17 @@ class _Lane:
 class Examination:
     """Walks one history on one cluster. Ask for migrations in history order; ``close`` when done.
 
-    ``seeder`` None turns seeding and lane B off.
+    ``seeder`` None turns seeding and lane B off, ``locks`` False the looks at every statement.
     """
 
-    def __init__(self, cluster: Cluster, history: History, settings: Settings, seeder: Seeder | None) -> None:
+    def __init__(
+        self, cluster: Cluster, history: History, settings: Settings, seeder: Seeder | None, *, locks: bool = True
+    ) -> None:
         self.cluster = cluster
         self.history = history
         self.settings = settings
         self.seeder = seeder
-        self.space = Workspace(cluster, settings)
+        self.space = Workspace(cluster, settings, locks=locks)
         self.shared = server_wide.ServerWide(cluster)
         self.broken = dependence.Broken()
         self.seed_seconds = 0.0
@@ -283,6 +285,7 @@ class Examination:
             migration,
             "examined",
             up=lane.up,
+            rows_before={name: table.count for name, table in lane.before.tables.items()},
             changed=lane.changed,
             down=lane.down,
             again=lane.again,

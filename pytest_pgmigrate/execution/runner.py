@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from psycopg.pq import TransactionStatus
+from psycopg.pq import DiagnosticField, TransactionStatus
 
 from pytest_pgmigrate.execution.send import Answer, send, server_error
+from pytest_pgmigrate.execution.watching import Watcher, needs_gate
 from pytest_pgmigrate.model.evidence import ServerError, StatementRun, Step
 from pytest_pgmigrate.model.migration import Chunk, Direction, Script, Statement, TransactionRule
 
@@ -19,9 +20,28 @@ if TYPE_CHECKING:
     import psycopg
 
     from pytest_pgmigrate.execution.probes._base import Probe
+    from pytest_pgmigrate.execution.states.line import Line
+    from pytest_pgmigrate.execution.states.wal import WalOracle
 
 # These behave differently in an implicit transaction and between BEGIN and COMMIT, so such a chunk is sent as it is.
 _IMPLICIT_ONLY = ("TXN SAVEPOINT", "TXN RELEASE", "TXN ROLLBACK_TO", "declare_cursor_stmt")
+
+_OUTSIDE = (
+    "TXN ",
+    "SET",
+    "RESET",
+    "DISCARD",
+    "discard_stmt",
+    "lock_stmt",
+    "declare_cursor_stmt",
+    "constraints_set_stmt",
+    "CREATE DATABASE",
+    "DROP DATABASE",
+    "CREATE TABLESPACE",
+    "DROP TABLESPACE",
+    "ALTER SYSTEM",
+    "ALTER DATABASE SET TABLESPACE",
+)
 
 
 @dataclass(slots=True)
@@ -30,17 +50,33 @@ class _Pass:
 
     runs: list[StatementRun] = field(default_factory=list)
     error: ServerError | None = None
+    watcher: Watcher | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 class Runner:
-    """Sends scripts over one migration session. ``probes`` watch every step."""
+    """Sends scripts over one migration session. ``probes`` watch every step.
+
+    ``line`` is a second connection; without it no statement is looked at on its own. ``gated``: whether commits may be
+    held on this server; ``oracle``: reads its WAL.
+    """
 
     def __init__(
-        self, session: psycopg.Connection[Any], control: psycopg.Connection[Any], probes: Sequence[Probe] = ()
+        self,
+        session: psycopg.Connection[Any],
+        control: psycopg.Connection[Any],
+        probes: Sequence[Probe] = (),
+        line: Line | None = None,
+        *,
+        gated: bool = False,
+        oracle: WalOracle | None = None,
     ) -> None:
         self.session = session
         self.control = control
         self.probes = probes
+        self.line = line
+        self.gated = gated
+        self.oracle = oracle
 
     def run(self, name: str, direction: Direction, script: Script, *, watched: bool) -> Step:
         """Run a script and return what was seen; the state it left is compared by the caller.
@@ -53,12 +89,26 @@ class Runner:
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         clock = time.perf_counter()
         done = _Pass()
+        if watched and self.line is not None:
+            done.watcher = Watcher(self.session, self.line, script, self.probes, gated=self.gated, oracle=self.oracle)
         for chunk in script.chunks:
             if done.error is None and not self.session.closed:
                 self._chunk(chunk, done, watched)
         seconds = time.perf_counter() - clock
         seen = {probe.name: probe.end() for probe in self.probes}
-        return Step(name, direction, True, done.error, seconds, started, tuple(done.runs), seen=seen)
+        watcher = done.watcher
+        return Step(
+            name,
+            direction,
+            True,
+            done.error,
+            seconds,
+            started,
+            tuple(done.runs),
+            tuple(watcher.seen) if watcher else (),
+            (*done.notes, *watcher.notes) if watcher else (),
+            seen=seen,
+        )
 
     def _chunk(self, chunk: Chunk, done: _Pass, watched: bool) -> None:
         if chunk.rule is TransactionRule.NONE:
@@ -72,6 +122,10 @@ class Runner:
 
     def _whole(self, chunk: Chunk, done: _Pass) -> None:
         explicit = chunk.rule is TransactionRule.EXPLICIT
+        if done.watcher is not None:
+            done.notes.append(
+                f"{chunk.place(0)}: SAVEPOINT without BEGIN: what the single statements lock was not watched"
+            )
         if explicit:
             send(self.session, "BEGIN")
         answer = send(self.session, chunk.text)
@@ -86,16 +140,55 @@ class Runner:
                 return
 
     def _one(self, chunk: Chunk, statement: Statement, done: _Pass) -> bool:
+        watcher = done.watcher
+        if watcher is None:
+            clock = time.perf_counter()
+            answer = send(self.session, statement.text)
+            return self._done(chunk, statement, done, answer, time.perf_counter() - clock)
+        idle = self.session.info.transaction_status is TransactionStatus.IDLE
+        watcher.before(statement)
+        if idle and needs_gate(statement):
+            return self._alone(chunk, statement, done, watcher)
+        if idle and not _outside(statement):
+            return self._wrapped(chunk, statement, done, watcher)
         clock = time.perf_counter()
         answer = send(self.session, statement.text)
         seconds = time.perf_counter() - clock
         if answer.failed:
+            watcher.failed(statement, seconds)
+        else:
+            watcher.after(statement, seconds)
+        return self._done(chunk, statement, done, answer, seconds)
+
+    def _done(self, chunk: Chunk, statement: Statement, done: _Pass, answer: Answer, seconds: float) -> bool:
+        if answer.failed:
             done.error = server_error(answer, chunk, statement)
             return False
         done.runs.append(StatementRun(statement, seconds, answer.tags[-1] if answer.tags else ""))
-        for probe in self.probes:
-            probe.after_statement(statement)
         return True
+
+    def _alone(self, chunk: Chunk, statement: Statement, done: _Pass, watcher: Watcher) -> bool:
+        clock = time.perf_counter()
+        answer = watcher.alone(statement)
+        seconds = time.perf_counter() - clock
+        watcher.after_alone(statement, seconds, failed=answer.failed)
+        return self._done(chunk, statement, done, answer, seconds)
+
+    def _wrapped(self, chunk: Chunk, statement: Statement, done: _Pass, watcher: Watcher) -> bool:
+        """A statement in autocommit, between a BEGIN and a COMMIT of ours: nothing but the moment of the commit differs."""
+        send(self.session, "BEGIN")
+        clock = time.perf_counter()
+        answer = send(self.session, statement.text)
+        seconds = time.perf_counter() - clock
+        if answer.failed:
+            send(self.session, "ROLLBACK")
+            if _wants_no_block(answer):
+                return self._alone(chunk, statement, done, watcher)
+            watcher.failed(statement, seconds)
+            return self._done(chunk, statement, done, answer, seconds)
+        watcher.after(statement, seconds)
+        end = send(self.session, "COMMIT")
+        return self._done(chunk, statement, done, end if end.failed else answer, seconds)
 
     def _block(self, chunk: Chunk, done: _Pass) -> None:
         """Several statements of one simple query, sent one by one with the same transaction boundaries.
@@ -112,6 +205,8 @@ class Runner:
                     return
                 continue
             if self.session.info.transaction_status is TransactionStatus.IDLE:
+                if done.watcher is not None:
+                    done.watcher.transaction()
                 send(self.session, "BEGIN")
             if not self._one(chunk, statement, done):
                 # A simple query that fails inside the file's own BEGIN leaves that transaction open and failed, an
@@ -132,6 +227,16 @@ class Runner:
             # Deferred constraints and triggers fail here.
             last = chunk.statements[-1] if chunk.statements else None
             done.error = server_error(answer, chunk, last)
+
+
+def _outside(statement: Statement) -> bool:
+    """What begins or ends a transaction, belongs to the session, or must fail where there is no transaction block."""
+    return statement.kind.startswith(_OUTSIDE)
+
+
+def _wants_no_block(answer: Answer) -> bool:
+    """Refused for being in a transaction block (25001), or a routine that wants to commit there (2D000)."""
+    return answer.error is not None and answer.error.error_field(DiagnosticField.SQLSTATE) in (b"25001", b"2D000")
 
 
 def _separable(chunk: Chunk) -> bool:

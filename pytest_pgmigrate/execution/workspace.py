@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 class Workspace:
     """Owns the databases of one history's run."""
 
-    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+    def __init__(self, cluster: Cluster, settings: Settings, *, locks: bool = True) -> None:
         self.cluster = cluster
         self.settings = settings
+        self.locks = locks
         self.applied: list[Migration] = []
         self.base: str | None = None
         self.work = self._open(cluster.create_database("work"), fresh=True)
 
     def _open(self, name: str, *, fresh: bool) -> Database:
-        return Database(self.cluster, name, self.settings, fresh=fresh)
+        return Database(self.cluster, name, self.settings, fresh=fresh, locks=self.locks)
 
     def take_base(self) -> None:
         """Clone the work database; the clone is the state before the migration about to be examined."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from psycopg.pq import TransactionStatus
 
 from pytest_pgmigrate.execution.kinds import only_definitions
+from pytest_pgmigrate.execution.probes._base import Probe
 from pytest_pgmigrate.model.evidence import SessionLeak
 
 if TYPE_CHECKING:
     import psycopg
 
-    from pytest_pgmigrate.model.migration import Script, Statement
+    from pytest_pgmigrate.model.migration import Script
 
 SETTINGS = (
     "search_path",
@@ -43,7 +44,7 @@ _TEMPORARY = (
 _TEMPORARY_TEXT = re.compile("temp", re.IGNORECASE)
 
 
-class SessionProbe:
+class SessionProbe(Probe):
     """Compares the session before and after a script."""
 
     name = "session"
@@ -62,9 +63,6 @@ class SessionProbe:
         if self._session is not session:
             self._session = session
             self._before = _values(session)
-
-    def after_statement(self, statement: Statement) -> None:
-        """Only what is left at the end counts."""
 
     def end(self) -> tuple[SessionLeak, ...]:
         """The leaks, after rolling back a transaction that was left open (itself the first leak)."""

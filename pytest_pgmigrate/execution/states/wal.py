@@ -58,7 +58,12 @@ _RECORDS_15 = f"""
 """.encode()
 _LOOK_16 = _LOOK.format(blocks=_BLOCKS).encode()
 _LOOK_15 = _LOOK.format(blocks="null").encode()
+_EXCLUSIVE = b"""
+    select description from pg_get_wal_records_info($1, $2)
+    where resource_manager = 'Standby' and record_type = 'LOCK'
+"""
 _FLUSH = b"select pg_logical_emit_message(true, 'pgmigrate', '')"
+_LOCKED = re.compile(r"db (\d+) rel (\d+)")
 _REFERENCE = re.compile(r"rel \d+/(\d+)/(\d+) (?:fork (\w+) )?blk (\d+)")
 
 
@@ -139,6 +144,19 @@ class WalOracle:
         if text is _LOOK_15:
             return position, self._records(start, flush, database)
         return position, None if blocks is None else _touched(_parsed(blocks), database)
+
+    def exclusive(self, start: str, end: str, database: int) -> frozenset[int]:
+        """Relations of the database that were locked AccessExclusive between two positions, for however short a time.
+
+        Raises psycopg.Error when that part of the WAL is gone.
+        """
+        if not start or not end or start == end:
+            return frozenset()
+        # PostgreSQL 15 refuses a position that is not flushed yet.
+        self._line.ask(_FLUSH).texts()
+        rows = self._line.ask(_EXCLUSIVE, start, end).rows()
+        found = {(int(base), int(oid)) for (text,) in rows for base, oid in _LOCKED.findall(text)}
+        return frozenset(oid for base, oid in found if base == database)
 
     @property
     def closed(self) -> bool:

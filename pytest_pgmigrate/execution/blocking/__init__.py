@@ -1,0 +1,13 @@
+"""What of the application is blocked while a statement of the migration is held.
+
+Once per version the lock footprint of what an application does is recorded; at every hold point it is crossed with the
+conflict matrix, and the same statements are really tried. How locks conflict:
+https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES
+"""
+
+from __future__ import annotations
+
+from pytest_pgmigrate.execution.blocking.blocking import Blocking
+from pytest_pgmigrate.execution.blocking.queries import AppQuery, read_queries
+
+__all__ = ["AppQuery", "Blocking", "read_queries"]

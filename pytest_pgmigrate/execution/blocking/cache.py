@@ -1,0 +1,93 @@
+"""Footprints by table, kept as long as nothing they depend on changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_pgmigrate.execution.blocking.derive import statements_of
+from pytest_pgmigrate.execution.blocking.prober import Prober
+from pytest_pgmigrate.execution.blocking.record import Recorded, record
+from pytest_pgmigrate.execution.blocking.sequences import Sequences
+from pytest_pgmigrate.execution.blocking.tables import describe, fingerprints, indexes_of, related
+from pytest_pgmigrate.execution.blocking.users import statements_from
+from pytest_pgmigrate.model.locks import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from pytest_pgmigrate.execution.blocking.queries import AppQuery
+    from pytest_pgmigrate.execution.blocking.statements import AppStatement
+
+QUERIES = 0
+"""The key under which the user's queries are kept; no relation has this OID."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Footprints of one table's statements, and the fingerprints of all that they rest on."""
+
+    recorded: tuple[Recorded, ...]
+    rests_on: Mapping[int, str]
+
+
+class Cache:
+    """Knows the footprints of the tables that were asked for."""
+
+    def __init__(self, prober: Prober, queries: Sequence[AppQuery]) -> None:
+        self._prober = prober
+        self._queries = queries
+        self._entries: dict[int, Entry] = {}
+
+    def get(self, names: Collection[str]) -> tuple[tuple[Recorded, ...], tuple[str, ...]]:
+        """Footprints for tables by name and for the user's queries, and notes. Raises psycopg.Error."""
+        connection = self._prober.connection
+        oids = related(connection, names)
+        queries, notes = statements_from(self._queries, connection.info.server_version)
+        now = fingerprints(connection, {*oids, *(oid for entry in self._entries.values() for oid in entry.rests_on)})
+        self._entries = {key: entry for key, entry in self._entries.items() if self._holds(entry, now)}
+        missing = [oid for oid in oids if oid not in self._entries]
+        asked: dict[int, Sequence[AppStatement]] = {
+            table.oid: statements_of(table) for table in (describe(connection, missing) if missing else ())
+        }
+        if queries and (QUERIES not in self._entries or self._incomplete()):
+            asked[QUERIES] = queries
+        if asked:
+            self._record(asked, now)
+        found = [r for key in (*oids, QUERIES) if key in self._entries for r in self._entries[key].recorded]
+        return tuple(found), (*notes, *(recorded.note for recorded in found if recorded.note))
+
+    @staticmethod
+    def _holds(entry: Entry, now: Mapping[int, str]) -> bool:
+        return all(now.get(oid) == fingerprint for oid, fingerprint in entry.rests_on.items())
+
+    def _incomplete(self) -> bool:
+        """A query that failed may run on another version."""
+        return any(recorded.note for recorded in self._entries[QUERIES].recorded)
+
+    def _record(self, asked: Mapping[int, Sequence[AppStatement]], now: Mapping[int, str]) -> None:
+        statements = [statement for group in asked.values() for statement in group]
+        acting = any(statement.acts for statement in statements)
+        sequences = Sequences(self._prober.connection) if acting else None
+        recorded = record(self._prober, statements)
+        connection = self._prober.connection
+        if sequences is not None and any(one.sequences for one in recorded):
+            sequences.restore(connection)
+        indexes = indexes_of(connection, {oid for one in recorded for oid in one.written})
+        by_statement = {one.statement: _with_indexes(one, indexes) for one in recorded}
+        known = {*now, *(oid for one in recorded for oid in one.footprint.locks)}
+        after = {**fingerprints(connection, known - now.keys()), **now}
+        for key, group in asked.items():
+            entry = tuple(by_statement[statement] for statement in group)
+            oids = {oid for one in entry for oid in one.footprint.locks} | ({key} if key else set())
+            self._entries[key] = Entry(entry, {oid: after[oid] for oid in oids if oid in after})
+
+
+def _with_indexes(recorded: Recorded, indexes: Mapping[int, tuple[int, ...]]) -> Recorded:
+    """Writing a row locks the indexes of its table, but only until the statement ends: too early for ``pg_locks``."""
+    locks = dict(recorded.footprint.locks)
+    for table in recorded.written:
+        for oid in indexes.get(table, ()):
+            locks[oid] = locks.get(oid, frozenset()) | {Mode.ROW_EXCLUSIVE}
+    footprint = type(recorded.footprint)(locks, recorded.footprint.by_rule)
+    return Recorded(recorded.statement, footprint, recorded.sequences, recorded.written, recorded.note)

@@ -1,0 +1,184 @@
+"""A session that runs statements as an application would, many in one round trip, and undoes each of them.
+
+All groups travel in one libpq pipeline; each is its own transaction, so that one failure is one statement's:
+https://www.postgresql.org/docs/current/libpq-pipeline-mode.html
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import generators
+from psycopg.pq import DiagnosticField, ExecStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from psycopg.abc import PQGen
+    from psycopg.pq.abc import PGconn, PGresult
+
+_FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
+
+LOCK_TIMEOUT = "55P03"
+
+STATEMENT_TIMEOUT_MS = 5000
+
+_SETTINGS = (
+    f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}",
+    "SET client_min_messages = error",
+    "SET max_parallel_workers_per_gather = 0",
+    "SET jit = off",
+    # The migration's own rows are counted from the same counters; ours must not be among them.
+    "SET track_counts = off",
+    # Waiting for a row and waiting for a relation are told apart by the error's context.
+    "SET lc_messages = 'C'",
+)
+
+_BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
+# Each group starts by undoing the one before it, failed or not.
+# Plans that foreign keys and triggers keep would take fewer locks the next time, so every statement plans anew.
+# What is deferred to COMMIT, which never comes, has to happen at once.
+_PROLOGUE = (b"ROLLBACK AND CHAIN", b"DISCARD PLANS", b"SET CONSTRAINTS ALL IMMEDIATE")
+# A query may have taken session-level advisory locks, which a rollback leaves: the migration must not wait for them.
+_EPILOGUE = (b"ROLLBACK", b"SELECT pg_advisory_unlock_all()")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one statement ended. ``sqlstate`` is empty when it ran through, ``08006`` when the session was lost."""
+
+    sqlstate: str = ""
+    message: str = ""
+    context: str = ""
+    position: int = 0
+    """Character in the statement, from 1; 0 when the server named none."""
+
+    tag: str = ""
+    after: tuple[str, ...] = ()
+    """First column of what the command after the statement returned."""
+
+    @property
+    def ran(self) -> bool:
+        """It ran through."""
+        return not self.sqlstate
+
+    @property
+    def waited_for_row(self) -> bool:
+        """It timed out waiting for a row that another transaction wrote, not for a relation."""
+        return self.sqlstate == LOCK_TIMEOUT and "tuple (" in self.context
+
+    @property
+    def blocked(self) -> bool:
+        """It timed out waiting for a relation lock."""
+        return self.sqlstate == LOCK_TIMEOUT and not self.waited_for_row
+
+    @property
+    def rows(self) -> int | None:
+        """Rows inserted, updated or deleted; None where the command tag does not say."""
+        words = self.tag.split()
+        return int(words[-1]) if words and words[0] in ("INSERT", "UPDATE", "DELETE") else None
+
+
+_LOST = Outcome("08006", "the session was ended")
+
+
+class Prober:
+    """Opens its connection when first needed, and again when it was lost."""
+
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        self._connect = connect
+        self._connection: psycopg.Connection[Any] | None = None
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """The open connection, in autocommit. Raises psycopg.Error when none can be opened."""
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+            for setting in _SETTINGS:
+                # Some need a superuser, which an external server may not give.
+                with suppress(psycopg.errors.InsufficientPrivilege):
+                    self._connection.execute(setting.encode())
+        return self._connection
+
+    def try_each(self, statements: Sequence[str], *, lock_timeout_ms: int, then: str = "") -> list[Outcome]:
+        """Run each statement and the fixed query ``then`` in a transaction of its own, undone. In the order given.
+
+        A session lost on the way costs the statement it was lost in; the others run in a new one. Raises psycopg.Error
+        when no session can be opened.
+        """
+        tail = (then.encode(),) if then else ()
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(statements):
+            groups = [(*_PROLOGUE, sql.encode(), *tail) for sql in statements[len(outcomes) :]]
+            self.connection.execute(f"SET lock_timeout = {lock_timeout_ms}".encode())
+            done = self._pipeline(groups)
+            outcomes += done
+            if len(done) < len(groups):
+                self.close()
+                outcomes.append(_LOST)
+        return outcomes
+
+    def close(self) -> None:
+        """Close the connection; it opens again when needed."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _pipeline(self, groups: Sequence[Sequence[bytes]]) -> list[Outcome]:
+        """Outcomes of the groups; fewer than asked for when the session was lost."""
+        received: list[list[PGresult]] = []
+        connection = self.connection
+        pgconn = connection.pgconn
+        try:
+            pgconn.enter_pipeline_mode()
+            for group in ((_BEGIN,), *groups, _EPILOGUE):
+                for sql in group:
+                    pgconn.send_query_params(sql, None)
+                pgconn.pipeline_sync()
+            connection.wait(_communicate(pgconn, len(groups) + 2, received))
+            pgconn.exit_pipeline_mode()
+        except psycopg.OperationalError:
+            # The last list is the group in which the session ended.
+            return [_outcome(results) for results in received[1:-1]]
+        return [_outcome(results) for results in received[1 : len(groups) + 1]]
+
+
+def _communicate(pgconn: PGconn, syncs: int, received: list[list[PGresult]]) -> PQGen[None]:
+    """Send what is queued and take in the results of every group, one list each."""
+    yield from generators.send(pgconn)
+    received.append([])
+    while True:
+        result = yield from generators.fetch(pgconn)
+        if result is None:
+            # The end of one command's results; the next call goes on to the next command.
+            if pgconn.status != psycopg.pq.ConnStatus.OK:
+                raise psycopg.OperationalError("the connection is lost")
+            continue
+        if result.status == ExecStatus.PIPELINE_SYNC:
+            syncs -= 1
+            if not syncs:
+                return
+            received.append([])
+        else:
+            received[-1].append(result)
+
+
+def _outcome(results: Sequence[PGresult]) -> Outcome:
+    failed = next((result for result in results if result.status in _FAILED), None)
+    if failed is not None:
+        return Outcome(
+            _field(failed, DiagnosticField.SQLSTATE) or "XX000",
+            _field(failed, DiagnosticField.MESSAGE_PRIMARY),
+            _field(failed, DiagnosticField.CONTEXT),
+            int(_field(failed, DiagnosticField.STATEMENT_POSITION) or 0),
+        )
+    statement, *after = results[len(_PROLOGUE) :]
+    rows = tuple((result.get_value(row, 0) or b"").decode() for result in after for row in range(result.ntuples))
+    return Outcome(tag=(statement.command_status or b"").decode(), after=rows)
+
+
+def _field(result: PGresult, field: DiagnosticField) -> str:
+    return (result.error_field(field) or b"").decode("utf-8", "replace")

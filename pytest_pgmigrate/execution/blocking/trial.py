@@ -1,0 +1,99 @@
+"""Really trying what was predicted, while the migration's session stands still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from pytest_pgmigrate.execution.blocking.predict import Conflict, relation_of
+from pytest_pgmigrate.execution.blocking.sequences import Sequences
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_pgmigrate.execution.blocking.prober import Outcome, Prober
+    from pytest_pgmigrate.execution.blocking.record import Recorded
+    from pytest_pgmigrate.model.locks import Mode
+    from pytest_pgmigrate.model.watch import Relation
+
+LOCK_TIMEOUT_MS = 2
+"""Only waiting for a lock counts, and the lock that is waited for stays: no longer wait says more."""
+
+CONFIRM_MS = 250
+"""Before a prediction is contradicted: autovacuum may have been in the way for a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How the tries ended: True waited, False ran through, None could not be told."""
+
+    results: Mapping[Recorded, bool | None]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, prober: Prober, recorded: Sequence[Recorded], conflicts: Mapping[Recorded, Conflict]) -> Trial:
+        """Run each statement, undone. Raises psycopg.Error when there is no connection."""
+        sendable = [one for one in recorded if one.statement.runs]
+        sequences = frozenset(oid for one in sendable for oid in one.sequences)
+        before = _sequences(prober, sequences)
+        if before is None:
+            sendable = [one for one in sendable if not one.sequences]
+        outcomes = dict(zip(sendable, _run(prober, sendable, LOCK_TIMEOUT_MS), strict=True))
+        doubtful = [one for one in sendable if outcomes[one].blocked and one not in conflicts]
+        outcomes.update(zip(doubtful, _run(prober, doubtful, CONFIRM_MS), strict=True))
+        if before is not None and sequences:
+            before.restore(prober.connection)
+        results = {one: _verdict(outcomes.get(one), conflicts.get(one)) for one in recorded}
+        notes = (_note(one, outcomes.get(one)) for one in conflicts if one in results and results[one] is None)
+        return cls(results, tuple(notes))
+
+    def tried(self, recorded: Recorded) -> bool | None:
+        """The result for one statement; None too when it was not among those tried."""
+        return self.results.get(recorded)
+
+    def unforeseen(
+        self, recorded: Recorded, locked: Mapping[int, Mode], names: Mapping[int, Relation]
+    ) -> Conflict | None:
+        """For a statement that waited against the prediction: the strongest lock on what it uses, the likely cause."""
+        if not self.tried(recorded):
+            return None
+        footprint = recorded.footprint.locks
+        oid = max(locked, key=lambda oid: (oid in footprint, locked[oid], -oid))
+        wants = [mode for mode in footprint.get(oid, ())] or [min(m for m in type(locked[oid]) if locked[oid].conflicts(m))]
+        return Conflict(relation_of(oid, names), max(wants), locked[oid], by_rule=True)
+
+
+def _sequences(prober: Prober, oids: frozenset[int]) -> Sequences | None:
+    """Their values now; None when the migration has locked one of them."""
+    try:
+        return Sequences(prober.connection, oids)
+    except psycopg.errors.LockNotAvailable:
+        return None
+
+
+def _run(prober: Prober, recorded: Sequence[Recorded], timeout: int) -> list[Outcome]:
+    return prober.try_each([one.statement.sent for one in recorded], lock_timeout_ms=timeout) if recorded else []
+
+
+def _verdict(outcome: Outcome | None, conflict: Conflict | None) -> bool | None:
+    if outcome is None or outcome.waited_for_row:
+        return None
+    if outcome.blocked:
+        return True
+    if not outcome.ran:
+        return None
+    # Nothing was written, so nothing could show that the derived lock is really asked for.
+    return None if conflict is not None and conflict.by_rule else False
+
+
+def _note(recorded: Recorded, outcome: Outcome | None) -> str:
+    label = recorded.statement.label
+    if outcome is None:
+        return f"{label} was predicted to wait, not tried"
+    if outcome.waited_for_row:
+        return f"{label} was predicted to wait; tried, it waited for a row that the migration wrote"
+    if not outcome.ran:
+        return f"{label} was predicted to wait; tried, it failed for another reason: {outcome.message}"
+    return f"{label} was predicted to wait; tried, it found no row with which to show it"

@@ -1,0 +1,131 @@
+"""Holds a statement at each of its internal commits, so that the locks it has there can be read and tried.
+
+A commit with ``synchronous_commit = on`` waits for a synchronous standby before it gives back its locks
+(https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION). A standby that nobody is named after
+never answers, so every commit of the one session with that setting stands still; cancelling ends only the wait, the
+commit stands. All other sessions use ``synchronous_commit = local`` and notice nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import pq
+
+from pytest_pgmigrate.errors import ExecutionError
+from pytest_pgmigrate.execution.send import Answer, receive
+
+if TYPE_CHECKING:
+    from pytest_pgmigrate.execution.states.line import Line
+    from pytest_pgmigrate.model.cluster import Cluster
+
+NOBODY = "pgmigrate_gate"
+PATIENCE = 20.0
+"""Seconds within which the server must have taken in the setting."""
+
+_VIRTUAL = b"select l.virtualtransaction from pg_lock_status() l where l.pid = $1 and l.locktype = 'virtualxid' limit 1"
+_WAITS = b"select a.wait_event from pg_stat_get_activity($1) a"
+_CANCEL = b"select pg_cancel_backend($1)"
+_PROOF = b"select pg_catalog.pg_logical_emit_message(true, 'pgmigrate', 'gate')"
+
+
+def usable(cluster: Cluster) -> bool:
+    """Whether server settings are ours to change: never on an external server."""
+    return cluster.engine != "external" and {"superuser", "server_settings"} <= cluster.capabilities
+
+
+class Gate:
+    """For one migration session. ``line`` is another session of ours, a superuser's."""
+
+    def __init__(self, session: psycopg.Connection[Any], line: Line) -> None:
+        self._session = session
+        self._line = line
+        self._pid = session.info.backend_pid
+        self.stops = 0
+        self.opened = False
+        """Whether the session had turned the waiting off by the time its statement was through."""
+
+    def run(self, text: str, at_stop: Callable[[], None]) -> Answer:
+        """Send ``text`` as one simple query and call ``at_stop`` at each internal commit, the session standing still.
+
+        Raises ExecutionError when the gate cannot be armed.
+        """
+        self.stops = 0
+        self._arm()
+        try:
+            self._session.pgconn.send_query(text.encode("utf-8"))
+            self._watch(at_stop)
+            answer = receive(self._session)
+        finally:
+            self._disarm()
+        return answer
+
+    # -- arming -----------------------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        self._set(f"ALTER SYSTEM SET synchronous_standby_names = '{NOBODY}'")
+        self._session.execute("SET synchronous_commit = on")
+        deadline = time.monotonic() + PATIENCE
+        # The setting counts only once the checkpointer has read it: a commit of ours must be seen to stop.
+        while not self._stopped_once():
+            if time.monotonic() > deadline:
+                self._disarm()
+                raise ExecutionError("commits could not be held: the server did not take in synchronous_standby_names")
+
+    def _set(self, text: str) -> None:
+        self._line.connection.execute(text)
+        self._line.connection.execute("SELECT pg_reload_conf()")
+
+    def _stopped_once(self) -> bool:
+        stops: list[int] = []
+        self._session.pgconn.send_query(_PROOF)
+        self._watch(lambda: stops.append(1))
+        answer = receive(self._session)
+        if answer.failed:
+            raise ExecutionError("commits could not be held: the session refused a statement of ours")
+        return bool(stops)
+
+    def _disarm(self) -> None:
+        self._set("ALTER SYSTEM RESET synchronous_standby_names")
+        if self._session.closed or self._session.info.transaction_status is not pq.TransactionStatus.IDLE:
+            return
+        now = self._session.pgconn.exec_(b"SHOW synchronous_commit").get_value(0, 0)
+        self.opened = now != b"on"
+        if not self.opened:
+            self._session.execute("SET synchronous_commit = local")
+
+    # -- watching ---------------------------------------------------------------------------------------------------
+
+    def _watch(self, at_stop: Callable[[], None]) -> None:
+        """Return when the statement is through; the answer is left to be received."""
+        pgconn, last = self._session.pgconn, ""
+        while True:
+            pgconn.flush()
+            try:
+                pgconn.consume_input()
+            except psycopg.Error:
+                return
+            if not pgconn.is_busy() or pgconn.status == pq.ConnStatus.BAD:
+                return
+            stop = self._stop()
+            if stop and stop != last:
+                last = stop
+                self.stops += 1
+                at_stop()
+                self._line.ask(_CANCEL, self._pid).rows()
+            else:
+                time.sleep(0.0002)
+
+    def _stop(self) -> str:
+        """The virtual transaction that stands at its commit, "" when none does.
+
+        Read before and after the wait event, because the session may run on between two questions.
+        """
+        asked = [self._line.ask(text, self._pid) for text in (_VIRTUAL, _WAITS, _VIRTUAL)]
+        before, waits, after = (answer.rows() for answer in asked)
+        if before and waits and before == after and waits[0][0] == "SyncRep":
+            return str(before[0][0])
+        return ""

@@ -77,6 +77,7 @@ _DESCRIBE = """
 _SOME = _DESCRIBE.format(which="c.oid = any($1::oid[])").encode()
 _ALL = _DESCRIBE.format(which="c.oid >= 16384").encode()
 _FILES = b"select c.oid::int8, c.relfilenode::int8 from pg_class c where c.oid >= 16384"
+_INDEXES = b"select x.indexrelid::int8 from pg_index x where x.indrelid = any($1::oid[]) order by 1"
 _TOTALS = """
     select c.oid::int8, {counters} from pg_class c where c.oid >= 16384 and c.relkind in ('r', 'm', 't')
 """.format(counters=", ".join(f"pg_stat_get_{name}(c.oid)" for name in _COUNTERS)).encode()
@@ -120,6 +121,9 @@ class Look:
     named: tuple[int, ...] = ()
     """The tables that a statement which ran alone is about."""
 
+    entered: tuple[int, ...] = ()
+    """Indexes that existed before, of tables that rows were inserted into."""
+
     alone: bool = False
     """Ran outside any transaction block, so that nothing could be read before it committed."""
 
@@ -158,6 +162,12 @@ class Names:
         _, schema, name, kind, _, of_table, _, _ = rows[oid]
         own = f"{schema}.{name}"
         return Relation(oid, own, KINDS.get(kind, kind), self._owner(name, of_table, own), True)
+
+    def indexes(self, tables: Iterable[int]) -> tuple[int, ...]:
+        """The indexes of these tables, as they were before the transaction."""
+        rows = self._line.ask(_INDEXES, _array(tables)).rows()
+        self.learn(oid for (oid,) in rows)
+        return tuple(oid for (oid,) in rows)
 
     def files_now(self) -> dict[int, int]:
         """The file of every relation as it is now."""

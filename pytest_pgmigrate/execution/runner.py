@@ -243,4 +243,12 @@ def _separable(chunk: Chunk) -> bool:
     """Whether sending the statements one by one gives what sending them together gives."""
     if chunk.rule is TransactionRule.EXPLICIT:
         return True
-    return not any(statement.kind in _IMPLICIT_ONLY for statement in chunk.statements)
+    own = False  # inside the file's own BEGIN … COMMIT, which is sent as it is
+    for statement in chunk.statements:
+        if statement.kind in ("TXN BEGIN", "TXN START"):
+            own = True
+        elif statement.kind in ("TXN COMMIT", "TXN ROLLBACK"):
+            own = False
+        elif not own and statement.kind in _IMPLICIT_ONLY:
+            return False
+    return True

@@ -137,6 +137,7 @@ class Watcher:
             self._files[oid] = file
         if self._totals is not None:
             self._add_parallel(counts)
+        filled = [oid for oid, numbers in counts.items() if numbers[1] and not relations[oid].new]
         return Look(
             statement,
             self._index,
@@ -149,6 +150,7 @@ class Watcher:
             start=self._lsn,
             end=lsn,
             exclusive=self._exclusive(lsn) if _may_release(statement) else frozenset(),
+            entered=self._eyes.names.indexes(filled) if filled else (),
         )
 
     def _exclusive(self, end: str) -> frozenset[int]:

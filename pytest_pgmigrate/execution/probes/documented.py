@@ -1,4 +1,5 @@
-"""Locks that nobody can see, because their transactions write nothing that a commit would wait for: VACUUM and ANALYZE.
+"""Locks that nobody can see: those of VACUUM, whose transactions write nothing that a commit would wait for, and those of
+INSERT on indexes, which it gives back when the statement ends.
 
 https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES says which mode they take.
 """
@@ -19,19 +20,20 @@ _DOCUMENTED = {"VACUUM": Mode.SHARE_UPDATE_EXCLUSIVE, "ANALYZE": Mode.SHARE_UPDA
 
 
 class DocumentedProbe(Probe):
-    """Adds what the documentation says to what was seen, marked as such."""
+    """Adds what the documentation says to what was seen, marked ``documented``."""
 
     name = "documented"
 
     def after_statement(self, look: Look) -> Mapping[str, object]:
         """``taken`` and ``held`` for the tables that the statement names."""
+        wanted = dict.fromkeys(look.entered, Mode.ROW_EXCLUSIVE)
         mode = _DOCUMENTED.get(look.statement.kind)
-        if mode is None or not look.alone or look.failed:
-            return {}
+        if mode is not None and look.alone and not look.failed:
+            wanted |= dict.fromkeys(look.named, mode)
         found = tuple(
             Lock(relation, mode, look.index, "documented")
-            for oid in look.named
-            if look.locks.get(oid, Mode.ACCESS_SHARE) < mode and (relation := look.relations.get(oid)) is not None
+            for oid, mode in wanted.items()
+            if look.locks.get(oid, 0) < mode and (relation := look.relations.get(oid)) is not None
         )
         return {"taken": found, "held": found}
 

@@ -41,7 +41,9 @@ class RewritesProbe(Probe):
         word = "rebuilt" if look.statement.kind.startswith("REINDEX") else "built"
         found[word] += [r for r in _made(look, made) if r.kind in ("index", "partitioned index")]
         emptied = {relation.name for relation in found["emptied"]}
-        found["rebuilt"] = [relation for relation in found["rebuilt"] if relation.table not in emptied]
+        found["rebuilt"] = [
+            r for r in found["rebuilt"] if r.table not in emptied and not r.name.startswith("pg_toast.")
+        ]
         return {name: tuple(sorted(items, key=lambda r: r.name)) for name, items in found.items()}
 
 

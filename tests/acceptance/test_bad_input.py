@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,13 +99,52 @@ def test_missing_down_and_empty_folder(project: Project) -> None:
     assert "the folder nowhere does not exist" in missing.text
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+@pytest.mark.skipif(
+    os.geteuid() == 0, reason="run as root, who reads files of any mode: run the tests as an ordinary user"
+)
 def test_unreadable_file(project: Project) -> None:
     project.users()
     (project.path / "migrations/000001_users.up.sql").chmod(0)
     outcome = project.judge("-q")
     assert_clean(outcome)
     assert ("000001_users.up.sql", "PMG107") in codes(outcome)
+
+
+def link(path: Path) -> None:
+    path.symlink_to("moved/away.sql")
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (link, "is a symbolic link to moved/away.sql, which does not exist"),
+        (loop, "cannot be read"),
+        (Path.mkdir, "is a directory"),
+        (os.mkfifo, "is not a regular file"),
+    ],
+    ids=["link to nowhere", "link to itself", "directory", "pipe"],
+)
+def test_what_is_no_file_is_not_passed_over(project: Project, make: Callable[[Path], object], words: str) -> None:
+    project.users().then("000002_note", "ALTER TABLE users ADD COLUMN note text;\n", BACK).then(*NICK)
+    up = project.path / "migrations/000002_note.up.sql"
+    up.unlink()
+    make(up)
+    outcome = project.judge("-q")
+    assert_clean(outcome)
+    assert outcome.ret == pytest.ExitCode.TESTS_FAILED, outcome.text
+    assert codes(outcome) == {("000002_note.up.sql", "PMG107")}
+    assert words in outcome.text
+    parts = {e["name"]: e["parts"] for e in outcome.document["history"]}
+    assert (parts["note"]["history"], parts["note"]["apply"]) == ("failed", "skipped")
+    assert set(parts["nick"].values()) == {"passed"}, outcome.text
+    # Who passes it over on purpose still can.
+    ignored = project.judge("-q", "--co", f"--ignore={up}")
+    assert "000002_note" not in ignored.text
+    assert "000003_nick" in ignored.text
 
 
 DEAD_DOCKER = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}

@@ -99,12 +99,12 @@ def test_missing_down_and_empty_folder(project: Project) -> None:
     assert "the folder nowhere does not exist" in missing.text
 
 
-@pytest.mark.skipif(
-    os.geteuid() == 0, reason="run as root, who reads files of any mode: run the tests as an ordinary user"
-)
 def test_unreadable_file(project: Project) -> None:
     project.users()
-    (project.path / "migrations/000001_users.up.sql").chmod(0)
+    up = project.path / "migrations/000001_users.up.sql"
+    up.chmod(0)
+    if os.access(up, os.R_OK):
+        pytest.skip("root reads files of any mode; run the tests as an ordinary user")
     outcome = project.judge("-q")
     assert_clean(outcome)
     assert ("000001_users.up.sql", "PMG107") in codes(outcome)

@@ -67,6 +67,17 @@ def test_drop_schema_public_is_that_migrations_fault(project: Project) -> None:
     assert {code for _, code in codes(outcome)} == {"PMG402"}
 
 
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_migration_that_drops_our_ledger_is_examined_all_the_same(project: Project, rows: int) -> None:
+    project.users().then("000002_drop", "DROP SCHEMA IF EXISTS pgmigrate CASCADE;\n", BACK).then(*NICK)
+    outcome = project.judge("-q", f"--pgmigrate-rows={rows}")
+    assert_clean(outcome)
+    assert outcome.ret == pytest.ExitCode.OK, outcome.text
+    assert codes(outcome) == set()
+    assert "3 migrations judged: no errors, no warnings" in outcome.text
+    assert all(set(e["parts"].values()) == {"passed"} for e in outcome.document["history"]), outcome.text
+
+
 def test_server_settings_do_not_reach_the_next_migration(project: Project) -> None:
     project.users().then("000002_system", "ALTER SYSTEM SET work_mem = '64MB';\n", "ALTER SYSTEM RESET work_mem;\n")
     look = (

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -51,6 +52,19 @@ def load_script(path: Path, root: Path, rule: TransactionRule = TransactionRule.
         message, fix = problem or ("cannot be read", "")
         return Script(file, str(path), checksum, defects=(Defect("unreadable", Place(file), message, fix),))
     return parse_script(content, file, str(path), checksum, rule)
+
+
+def load_stray(path: Path, root: Path) -> Script | None:
+    """What a file that is no migration says to us: its directives, None without any. Its SQL is not judged.
+
+    Lexed only when it speaks of us at all: it may be a dump of many megabytes.
+    """
+    content, checksum, _ = _read(path)
+    if content is None or "pgmigrate" not in content.lower():
+        return None
+    script = parse_script(content, relative_name(path, root), str(path), checksum)
+    malformed = tuple(defect for defect in script.defects if defect.kind == "directive")
+    return replace(script, chunks=(), defects=malformed) if script.directives or malformed else None
 
 
 def parse_script(

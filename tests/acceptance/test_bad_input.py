@@ -121,6 +121,29 @@ def test_unreadable_file(project: Project) -> None:
     assert ("000001_users.up.sql", "PMG107") in codes(outcome)
 
 
+STRAY = "CREATE TABLE (;\n\\connect shop\n"  # nobody applies it, so nothing is said of its SQL
+MEANT = "-- pgmigrate: ignore-file[PMG109] a dump for the new developers\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (STRAY, {"PMG109"}),
+        (MEANT + STRAY, set()),
+        (MEANT.replace("PMG109", "unknown-file-name") + STRAY, set()),
+        (MEANT.replace("PMG109", "PMG101") + STRAY, {"PMG109"}),
+        (MEANT.split("]")[0] + "]\n" + STRAY, {"PMG109", "PMG902"}),
+    ],
+    ids=["without", "by code", "by slug", "another code", "no reason"],
+)
+def test_a_stray_file_can_say_that_it_is_meant_to_stay(project: Project, text: str, expected: set[str]) -> None:
+    outcome = project.users().write({"migrations/schema.sql": text}).judge("-q", "--pgmigrate-strict", "-k", "history")
+    assert_clean(outcome)
+    assert codes(outcome) == {("schema.sql", code) for code in expected}, outcome.text
+    assert outcome.ret == (pytest.ExitCode.TESTS_FAILED if expected else pytest.ExitCode.OK)
+    assert ("a dump for the new developers" in outcome.text) == (not expected), outcome.text
+
+
 def link(path: Path) -> None:
     path.symlink_to("moved/away.sql")
 

@@ -13,7 +13,7 @@ from pytest_pgmigrate import catalogue, options, registry
 from pytest_pgmigrate.display import Progress, write_problems, write_summary
 from pytest_pgmigrate.errors import EngineError, UsageError
 from pytest_pgmigrate.model.finding import Part
-from pytest_pgmigrate.nodes import RUN, MigrationFile, PartItem, judged_files, passed_over
+from pytest_pgmigrate.nodes import RUN, MigrationFile, PartItem, group_of, judged_files, passed_over
 from pytest_pgmigrate.reports import _document
 from pytest_pgmigrate.session import Extras, Run
 
@@ -208,6 +208,15 @@ class Collecting:
             self.run.close()
             if self.worker:
                 self.config.workeroutput["pgmigrate_kept"] = list(self.run.kept)  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(optionalhook=True, trylast=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object | None:
+        """Under ``--dist loadgroup`` a history stays on one worker; any other way to distribute is xdist's own."""
+        if config.getoption("dist") != "loadgroup":
+            return None
+        from pytest_pgmigrate.workers import HistoryScheduling
+
+        return HistoryScheduling(config, log, {path: group_of(run) for path, run in self._files.items()})
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

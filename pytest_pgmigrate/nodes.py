@@ -74,7 +74,7 @@ class PartItem(pytest.Item):
         item.add_marker(pytest.mark.pgmigrate)
         if item.config.pluginmanager.hasplugin("xdist"):
             # One worker for one history, else each worker would start servers and run all predecessors.
-            item.add_marker(pytest.mark.xdist_group(f"pgmigrate-{run.history.folder}"))
+            item.add_marker(pytest.mark.xdist_group(group_of(run)))
         return item
 
     @property
@@ -122,6 +122,11 @@ class PartItem(pytest.Item):
         In a headline that ends the node id the terminal would replace every dot by ``::``.
         """
         return self.path, None, f"{self.path.name} {self.name}"
+
+
+def group_of(run: HistoryRun) -> str:
+    """The name of the group that xdist keeps together."""
+    return f"pgmigrate-{run.history.folder}"
 
 
 def judged_files(history: History) -> Iterator[str]:

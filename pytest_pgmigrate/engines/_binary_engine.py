@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from pytest_pgmigrate.engines.binaries import Binaries, pick
+from pytest_pgmigrate.engines.binaries import pick
 from pytest_pgmigrate.engines.server_pair import start_pair, sweep_runs
 from pytest_pgmigrate.errors import EngineError
 from pytest_pgmigrate.model.cluster import Availability
@@ -13,16 +12,20 @@ from pytest_pgmigrate.model.cluster import Availability
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from pytest_pgmigrate.engines.binaries import Binaries
     from pytest_pgmigrate.model.cluster import Cluster, Want
 
 
-@dataclass(slots=True)
 class BinaryEngine:
-    """``candidates`` looks for binaries, best first; ``nowhere`` ends the message when the wanted ones are not there."""
+    """An engine says its name, where it looks for binaries, and what to do when the wanted ones are not there."""
 
     name: str
-    candidates: Callable[[], Iterable[Binaries]]
-    nowhere: str
+    nowhere: ClassVar[str]
+    """Ends the message that starts with what was looked for."""
+
+    def candidates(self) -> Iterable[Binaries]:
+        """Binaries, best first."""
+        raise NotImplementedError
 
     def probe(self, want: Want) -> Availability:
         """Whether there are binaries of the wanted major version."""

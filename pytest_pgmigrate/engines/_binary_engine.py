@@ -20,12 +20,10 @@ class BinaryEngine:
     """An engine says its name, where it looks for binaries, and what to do when the wanted ones are not there."""
 
     name: str
+    candidates: ClassVar[Callable[[], Iterable[Binaries]]]
+    """Finds binaries, best first."""
     nowhere: ClassVar[str]
     """Ends the message that starts with what was looked for."""
-
-    def candidates(self) -> Iterable[Binaries]:
-        """Binaries, best first."""
-        raise NotImplementedError
 
     def probe(self, want: Want) -> Availability:
         """Whether there are binaries of the wanted major version."""

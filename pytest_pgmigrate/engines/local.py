@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pytest_pgmigrate.engines._binary_engine import BinaryEngine
-from pytest_pgmigrate.engines.binaries import Binaries, installed_binaries
+from pytest_pgmigrate.engines.binaries import installed_binaries
 
 _HINT = "install a PostgreSQL server, or set PGMIGRATE_BINDIR to the directory that holds postgres and initdb"
 
@@ -14,11 +12,8 @@ class LocalEngine(BinaryEngine):
     """Installed server binaries; a server that is already running is never touched."""
 
     name = "local"
+    candidates = staticmethod(installed_binaries)
     nowhere = f"on this machine; {_HINT}"
-
-    def candidates(self) -> Iterator[Binaries]:
-        """Those of PATH and of the usual places."""
-        return installed_binaries()
 
 
 ENGINE = LocalEngine()

@@ -20,7 +20,7 @@ class BinaryEngine:
     """An engine says its name, where it looks for binaries, and what to do when the wanted ones are not there."""
 
     name: str
-    candidates: ClassVar[Callable[[], Iterable[Binaries]]]
+    candidates: Callable[[], Iterable[Binaries]]
     """Finds binaries, best first."""
     nowhere: ClassVar[str]
     """Ends the message that starts with what was looked for."""

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
-from contextlib import nullcontext
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pytest_pgmigrate import catalogue, options, registry
-from pytest_pgmigrate.errors import EngineError, PgmigrateError, UsageError
-from pytest_pgmigrate.model.finding import Finding, Part, Severity
-from pytest_pgmigrate.reports import _document, terminal
-from pytest_pgmigrate.session import Extras, HistoryRun, Run
-
-if TYPE_CHECKING:
-    from _pytest._code.code import ExceptionInfo, TerminalRepr
-    from _pytest._io import TerminalWriter
-
-    from pytest_pgmigrate.checks._judge import Verdict
-    from pytest_pgmigrate.model.migration import History, Migration
-
-RUN: pytest.StashKey[Run] = pytest.StashKey()
-
+from pytest_pgmigrate.display import Progress, write_problems, write_summary
+from pytest_pgmigrate.errors import EngineError, UsageError
+from pytest_pgmigrate.model.finding import Part
+from pytest_pgmigrate.nodes import RUN, MigrationFile, PartItem, group_of, judged_files, passed_over
+from pytest_pgmigrate.reports import _document
+from pytest_pgmigrate.session import Extras, Run
 
 # -- settings and the other doors ---------------------------------------------------------------------------------------
 
@@ -121,190 +112,7 @@ def _add_arguments(config: pytest.Config, run: Run) -> None:
             config.args.append(str(folder))
 
 
-# -- nodes ----------------------------------------------------------------------------------------------------------------
-
-
-class FindingsError(Exception):
-    """Raised by an item whose part failed; carries the findings, shown without a Python traceback."""
-
-    def __init__(self, findings: tuple[Finding, ...]) -> None:
-        super().__init__(f"{len(findings)} findings")
-        self.findings = findings
-
-
-class _Crash:
-    """What pytest's short summary shows after the node id."""
-
-    def __init__(self, path: str, lineno: int, message: str) -> None:
-        self.path, self.lineno, self.message = path, lineno, message
-
-    def __str__(self) -> str:
-        return self.message
-
-
-class FindingsText:
-    """A failure as text, with the severity coloured on a terminal."""
-
-    def __init__(self, findings: tuple[Finding, ...]) -> None:
-        self.entries = [_document.finding_entry(finding) for finding in findings]
-        first = self.entries[0]
-        message = f"{first['code']} {first['slug']}: {first['message']}"
-        self.reprcrash = _Crash(str(first["file"]), int(str(first["line"])), message)
-
-    def __str__(self) -> str:
-        return "\n\n".join("\n".join(terminal.finding_lines(entry)) for entry in self.entries)
-
-    def toterminal(self, tw: TerminalWriter) -> None:
-        """Write the findings, headings in colour."""
-        for number, entry in enumerate(self.entries):
-            if number:
-                tw.line("")
-            write_finding(tw, entry)
-
-
-def write_finding(tw: TerminalWriter, entry: dict[str, Any]) -> None:
-    """One finding with its first line coloured by severity and its fix in green."""
-    colour = {"error": "red", "warning": "yellow"}.get(str(entry["severity"]), "cyan")
-    fixing = False
-    for number, line in enumerate(terminal.finding_lines(entry, min(tw.fullwidth, 120))):
-        fixing = line.startswith("  fix:") or (fixing and line.startswith(" " * 10))
-        if number == 0:
-            tw.line(line, bold=True, **{colour: True})
-        elif fixing:
-            tw.line(line, green=True)
-        else:
-            tw.line(line)
-
-
-class MigrationFile(pytest.File):
-    """One migration file of a history."""
-
-    run: HistoryRun
-
-    @classmethod
-    def make(cls, parent: pytest.Collector, path: Path, run: HistoryRun) -> MigrationFile:
-        """The node of one file."""
-        node: MigrationFile = cls.from_parent(parent, path=path)
-        node.run = run
-        return node
-
-    def collect(self) -> Iterator[pytest.Item]:
-        """An item for each part that a selected check can judge.
-
-        Only ``history`` for a file without a migration; nothing about the way back where the migration says that there
-        is none.
-        """
-        run = self.config.stash[RUN]
-        migration = next((m for m in self.run.history.migrations if m.up.path == str(self.path)), None)
-        one_way = migration is not None and migration.down is None and bool(migration.irreversible())
-        for part in run.parts:
-            if migration is None and part is not Part.HISTORY:
-                continue
-            if not (one_way and part in (Part.ROLLBACK, Part.REAPPLY, Part.DATA)):
-                yield PartItem.make(self, self.run, migration, part)
-
-
-class PartItem(pytest.Item):
-    """One part of one migration's examination."""
-
-    run: HistoryRun
-    migration: Migration | None
-    part: Part
-
-    @classmethod
-    def make(cls, parent: MigrationFile, run: HistoryRun, migration: Migration | None, part: Part) -> PartItem:
-        """The node of one part."""
-        item: PartItem = cls.from_parent(parent, name=part.value)
-        item.run, item.migration, item.part = run, migration, part
-        item.add_marker(pytest.mark.pgmigrate)
-        if item.config.pluginmanager.hasplugin("xdist"):
-            # One worker for one history, else each worker would start servers and run all predecessors.
-            item.add_marker(pytest.mark.xdist_group(f"pgmigrate-{run.history.folder}"))
-        return item
-
-    @property
-    def order(self) -> tuple[str, int, int]:
-        """History order: by version, then part."""
-        index = self.migration.index if self.migration else len(self.run.history.migrations)
-        return (self.run.history.folder, index, list(Part).index(self.part))
-
-    def runtest(self) -> None:
-        """Judge the part; the first item of a migration examines it."""
-        verdict = self._verdict()
-        if verdict.outcome == "skipped":
-            pytest.skip(verdict.reason)
-        errors = tuple(f for f in verdict.findings if f.severity is Severity.ERROR)
-        if errors:
-            raise FindingsError(errors)
-
-    def _verdict(self) -> Verdict:
-        run = self.config.stash[RUN]
-        if self.migration is None:
-            return run.file_result(self.run, self.file)
-        progress = Progress(self.config)
-        try:
-            return run.result(self.run, self.migration, self.part, progress)
-        finally:
-            progress.done()
-
-    @property
-    def file(self) -> str:
-        """The file as findings name it."""
-        entry = next((f for f in self.run.history.files if f.path == str(self.path)), None)
-        return entry.file if entry else str(self.path)
-
-    def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
-        """Findings and our own errors as text; anything else is a fault of ours and keeps its traceback."""
-        if isinstance(excinfo.value, FindingsError):
-            return FindingsText(excinfo.value.findings)  # type: ignore[return-value]
-        if isinstance(excinfo.value, PgmigrateError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        """File and headline; there is no line, a part is about the whole migration.
-
-        In a headline that ends the node id the terminal would replace every dot by ``::``.
-        """
-        return self.path, None, f"{self.path.name} {self.name}"
-
-
 # -- the plugin -------------------------------------------------------------------------------------------------------------
-
-
-class Progress:
-    """Says what takes long, in a terminal only, right of what pytest has written, and is gone when it is over."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        wanted = reporter is not None and reporter.isatty and config.option.verbose == 0
-        self._reporter = reporter if wanted and os.environ.get("TERM") != "dumb" else None
-        self._capture = config.pluginmanager.get_plugin("capturemanager")
-
-    def __call__(self, text: str) -> None:
-        """Show what is being done now."""
-        self._put(f"pgmigrate: {text} …")
-
-    def done(self) -> None:
-        """Take the line away."""
-        self._put("")
-
-    def _put(self, text: str) -> None:
-        if self._reporter is None:
-            return
-        # While an item runs, standard output is captured for it.
-        with self._capture.global_and_fixture_disabled() if self._capture else nullcontext():
-            tw = self._reporter._tw
-            room = max(tw.fullwidth - tw.width_of_current_line - 1, 0)
-            # Erase to the end of the line, then write and come back: pytest's own line stays as it is.
-            tw._file.write(f"\x1b[K\x1b7\x1b[36m{text[:room]}\x1b[0m\x1b8" if text else "\x1b[K")
-            tw.flush()
-
-
-def _judged_files(history: History) -> Iterator[str]:
-    """Paths of the files that become nodes: ups that are judged, and stray files."""
-    yield from (m.up.path for m in history.migrations if m.judged)
-    yield from (e.path for e in history.files if e.role in ("orphan-down", "unknown") and e.judged)
 
 
 class Collecting:
@@ -318,7 +126,7 @@ class Collecting:
         self.controls = not self.worker and bool(getattr(config.option, "dist", "no") != "no" and config.option.tx)
         self.documents: list[_document.Document] = []
         self.problems: dict[str | None, str] = {}
-        self._files = {path: r for r in run.histories for path in _judged_files(r.history)}
+        self._files = {path: r for r in run.histories for path in judged_files(r.history)}
 
     def pytest_report_header(self) -> list[str]:
         """Which engine, which PostgreSQL, why the others were passed over; which histories."""
@@ -341,6 +149,17 @@ class Collecting:
         """A file of a history that is judged."""
         history_run = self._files.get(str(file_path))
         return MigrationFile.make(parent, file_path, history_run) if history_run is not None else None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Add the files of a history that pytest itself passes over, so that they are not passed over in silence."""
+        report = yield
+        if isinstance(collector, pytest.Directory) and report.passed:
+            paths = passed_over(collector, self._files)
+            report.result += [MigrationFile.make(collector, path, self._files[str(path)]) for path in paths]
+        return report
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -390,6 +209,15 @@ class Collecting:
             if self.worker:
                 self.config.workeroutput["pgmigrate_kept"] = list(self.run.kept)  # type: ignore[attr-defined]
 
+    @pytest.hookimpl(optionalhook=True, trylast=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object | None:
+        """Under ``--dist loadgroup`` a history stays on one worker; any other way to distribute is xdist's own."""
+        if config.getoption("dist") != "loadgroup":
+            return None
+        from pytest_pgmigrate.workers import HistoryScheduling
+
+        return HistoryScheduling(config, log, {path: group_of(run) for path, run in self._files.items()})
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take in what an xdist worker found."""
@@ -413,34 +241,11 @@ class Collecting:
         if not self.run.histories:
             terminalreporter.line("pgmigrate: no folder of migrations found, nothing was judged", yellow=True)
         if not document["history"] and not document["findings"]:
-            self._say_problems(terminalreporter._tw)
+            write_problems(terminalreporter._tw, self.problems)
             return
-        tw = terminalreporter._tw
         terminalreporter.section("PostgreSQL migrations")
-        for entry in terminal.shown(document, verbose=self.config.option.verbose > 1):
-            write_finding(tw, entry)
-            tw.line("")
-        for line in terminal.reason_lines(document):
-            tw.line(line)
-        for line in terminal.not_judged_lines(document["not_judged"]):
-            tw.line(f"not judged: {line}", yellow=True)
-        for target in self.targets:
-            if target.file:
-                if target.file not in self.problems:
-                    tw.line(f"report: {target.file}")
-            else:
-                tw.line(target.report.render(document).rstrip("\n"))
-        self._say_problems(tw)
-        for line in self.run.kept:
-            tw.line(f"kept: {line}")
-        lost = sum(1 for entry in document["not_judged"] if entry["subject"] == "examination")
-        judged = len(document["history"]) - lost
-        note = f", {lost} could not be examined" if lost else ""
-        tw.line(f"{judged} migrations judged{note}: {terminal.summary_line(document)}")
-
-    def _say_problems(self, tw: TerminalWriter) -> None:
-        for problem in self.problems.values():
-            tw.line(problem, red=True)
+        verbose = self.config.option.verbose > 1
+        write_summary(terminalreporter._tw, document, self.targets, self.problems, self.run.kept, verbose=verbose)
 
     def pytest_unconfigure(self) -> None:
         """Whatever ended the run, nothing of ours stays running."""

@@ -29,10 +29,10 @@ def unreadable_file(history: History, settings: Settings) -> Iterator[Observatio
     The tool that deploys would fail on it, or send other bytes than the author meant.
 
     How it is measured:
-    By reading the file: permissions, NUL bytes, invalid UTF-8.
+    By reading the file: links to nowhere, directories, permissions, NUL bytes, invalid UTF-8.
 
     How to fix:
-    Save the file as UTF-8 text and make it readable.
+    Save the file as UTF-8 text, make it readable, and replace a link to nowhere by the file.
 
     When to ignore:
     Never.

@@ -24,7 +24,7 @@ def unknown_file_name(history: History, settings: Settings) -> Iterator[Observat
     Rename the file or move it elsewhere.
 
     When to ignore:
-    For a file that must stay: -- pgmigrate: ignore-file[PMG109] <reason>.
+    For a file that must stay, by a comment in it: -- pgmigrate: ignore-file[PMG109] <reason>.
 
     References:
     https://github.com/golang-migrate/migrate/blob/master/MIGRATIONS.md

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pytest_pgmigrate.discovery.base import FileName, printable, relative_name, version_key
 from pytest_pgmigrate.discovery.pairing import NamedFile, pair_files
-from pytest_pgmigrate.discovery.script import load_script
+from pytest_pgmigrate.discovery.script import load_script, load_stray
 from pytest_pgmigrate.errors import UsageError
 from pytest_pgmigrate.model.migration import FileEntry, History, Migration
 
@@ -55,13 +55,15 @@ class GolangMigrate:
         )
         entries = [_entry(file, root, orphan=file in orphans) for file in files]
         entries += [FileEntry(relative_name(path, root), str(path), "unknown", None, None) for path in unknown]
+        strays = (load_stray(path, root) for path in unknown)
         return History(
             folder=relative_name(folder, root),
             path=str(folder),
             format=self.name,
             migrations=migrations,
             files=tuple(sorted(entries, key=lambda entry: entry.file)),
-            orphans=tuple(load_script(file.path, root) for file in orphans),
+            # The strays too: where they stand their directives are found, e.g. ignore-file[PMG109].
+            orphans=(*(load_script(file.path, root) for file in orphans), *(stray for stray in strays if stray)),
         )
 
     def _list(self, folder: Path) -> tuple[list[NamedFile], list[Path]]:

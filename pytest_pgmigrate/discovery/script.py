@@ -7,10 +7,11 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from pytest_pgmigrate.discovery.base import relative_name
+from pytest_pgmigrate.discovery.base import printable, relative_name
 from pytest_pgmigrate.discovery.directives import find_directives
 from pytest_pgmigrate.discovery.sql.lexer import Diagnostic, Lexed, lex
 from pytest_pgmigrate.discovery.sql.placeholders import Placeholder, find_placeholders
@@ -53,6 +54,19 @@ def load_script(path: Path, root: Path, rule: TransactionRule = TransactionRule.
     return parse_script(content, file, str(path), checksum, rule)
 
 
+def load_stray(path: Path, root: Path) -> Script | None:
+    """What a file that is no migration says to us: its directives, None without any. Its SQL is not judged.
+
+    Lexed only when it speaks of us at all: it may be a dump of many megabytes.
+    """
+    content, checksum, _ = _read(path)
+    if content is None or "pgmigrate" not in content.lower():
+        return None
+    script = parse_script(content, relative_name(path, root), str(path), checksum)
+    malformed = tuple(defect for defect in script.defects if defect.kind == "directive")
+    return replace(script, chunks=(), defects=malformed) if script.directives or malformed else None
+
+
 def parse_script(
     text: str, file: str, path: str, checksum: str, rule: TransactionRule = TransactionRule.IMPLICIT
 ) -> Script:
@@ -84,6 +98,8 @@ def _read(path: Path) -> tuple[str | None, str, tuple[str, str] | None]:
             size = f"{mode.st_size / 1024 / 1024:.0f} MiB"
             return None, "", (f"is {size} large, more than {SIZE_LIMIT // 1024 // 1024} MiB", "load data apart")
         raw = path.read_bytes()
+    except FileNotFoundError:
+        return None, "", _missing(path)
     except OSError as error:
         return None, "", (f"cannot be read: {error.strerror or error}", "make the file readable, or remove it")
     checksum = hashlib.sha256(raw).hexdigest()
@@ -96,6 +112,15 @@ def _read(path: Path) -> tuple[str | None, str, tuple[str, str] | None]:
         line = raw.count(b"\n", 0, error.start) + 1
         message = f"is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}, line {line}"
         return None, checksum, (message, "save it as UTF-8")
+
+
+def _missing(path: Path) -> tuple[str, str]:
+    """What to say of a name that leads to no file: a link to nowhere, else a file that went away since it was listed."""
+    try:
+        target = printable(os.readlink(path))
+    except OSError:
+        return "is gone since the folder was listed", "run again"
+    return f"is a symbolic link to {target}, which does not exist", "restore that file, or replace the link by the file"
 
 
 def _text_defects(chunk: Chunk, lexed: Lexed) -> Iterator[Defect]:

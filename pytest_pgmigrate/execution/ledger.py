@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from psycopg import errors
+
 from pytest_pgmigrate.errors import ExecutionError
 
 if TYPE_CHECKING:
@@ -32,11 +34,17 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.schema_migrations (
 )
 """
 
+_DROP = f"DROP TABLE IF EXISTS {SCHEMA}.schema_migrations CASCADE"
+
 _INSERT = f"""
 INSERT INTO {SCHEMA}.schema_migrations
     (version, filename, direction, checksum, applied_at, execution_time_ms, success)
 SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::float8[], %s::boolean[])
 """
+
+# What an INSERT says of a table that is gone, or is not as we made it: classes 42 and 23 of
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_SPOILT = (errors.ProgrammingError, errors.IntegrityError)
 
 # One key for all runs: two runners of ours in one database is a fault wherever they come from.
 _LOCK = "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('pytest-pgmigrate runner', 0))"
@@ -81,9 +89,17 @@ class Ledger:
         return len(self._noted)
 
     def write(self) -> None:
-        """Write down everything noted, in the order it ran."""
+        """Write down everything noted, in the order it ran.
+
+        A migration may drop or change whatever it finds, our table too: then it is made anew, without the earlier rows.
+        """
         if not self._noted:
             return
         columns = [list(column) for column in zip(*self._noted, strict=True)]
         self._noted = []
-        self._control.execute(_INSERT, columns)
+        try:
+            self._control.execute(_INSERT, columns)
+        except _SPOILT:
+            self._control.execute(_DROP)
+            self._control.execute(_CREATE)
+            self._control.execute(_INSERT, columns)

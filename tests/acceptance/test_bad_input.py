@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,17 @@ def test_drop_schema_public_is_that_migrations_fault(project: Project) -> None:
     assert {code for _, code in codes(outcome)} == {"PMG402"}
 
 
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_migration_that_drops_our_ledger_is_examined_all_the_same(project: Project, rows: int) -> None:
+    project.users().then("000002_drop", "DROP SCHEMA IF EXISTS pgmigrate CASCADE;\n", BACK).then(*NICK)
+    outcome = project.judge("-q", f"--pgmigrate-rows={rows}")
+    assert_clean(outcome)
+    assert outcome.ret == pytest.ExitCode.OK, outcome.text
+    assert codes(outcome) == set()
+    assert "3 migrations judged: no errors, no warnings" in outcome.text
+    assert all(set(e["parts"].values()) == {"passed"} for e in outcome.document["history"]), outcome.text
+
+
 def test_server_settings_do_not_reach_the_next_migration(project: Project) -> None:
     project.users().then("000002_system", "ALTER SYSTEM SET work_mem = '64MB';\n", "ALTER SYSTEM RESET work_mem;\n")
     look = (
@@ -98,13 +110,75 @@ def test_missing_down_and_empty_folder(project: Project) -> None:
     assert "the folder nowhere does not exist" in missing.text
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_unreadable_file(project: Project) -> None:
     project.users()
-    (project.path / "migrations/000001_users.up.sql").chmod(0)
+    up = project.path / "migrations/000001_users.up.sql"
+    up.chmod(0)
+    if os.access(up, os.R_OK):
+        pytest.skip("root reads files of any mode; run the tests as an ordinary user")
     outcome = project.judge("-q")
     assert_clean(outcome)
     assert ("000001_users.up.sql", "PMG107") in codes(outcome)
+
+
+STRAY = "CREATE TABLE (;\n\\connect shop\n"  # nobody applies it, so nothing is said of its SQL
+MEANT = "-- pgmigrate: ignore-file[PMG109] a dump for the new developers\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (STRAY, {"PMG109"}),
+        (MEANT + STRAY, set()),
+        (MEANT.replace("PMG109", "unknown-file-name") + STRAY, set()),
+        (MEANT.replace("PMG109", "PMG101") + STRAY, {"PMG109"}),
+        (MEANT.split("]")[0] + "]\n" + STRAY, {"PMG109", "PMG902"}),
+    ],
+    ids=["without", "by code", "by slug", "another code", "no reason"],
+)
+def test_a_stray_file_can_say_that_it_is_meant_to_stay(project: Project, text: str, expected: set[str]) -> None:
+    outcome = project.users().write({"migrations/schema.sql": text}).judge("-q", "--pgmigrate-strict", "-k", "history")
+    assert_clean(outcome)
+    assert codes(outcome) == {("schema.sql", code) for code in expected}, outcome.text
+    assert outcome.ret == (pytest.ExitCode.TESTS_FAILED if expected else pytest.ExitCode.OK)
+    assert ("a dump for the new developers" in outcome.text) == (not expected), outcome.text
+
+
+def link(path: Path) -> None:
+    path.symlink_to("moved/away.sql")
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (link, "is a symbolic link to moved/away.sql, which does not exist"),
+        (loop, "cannot be read"),
+        (Path.mkdir, "is a directory"),
+        (os.mkfifo, "is not a regular file"),
+    ],
+    ids=["link to nowhere", "link to itself", "directory", "pipe"],
+)
+def test_what_is_no_file_is_not_passed_over(project: Project, make: Callable[[Path], object], words: str) -> None:
+    project.users().then("000002_note", "ALTER TABLE users ADD COLUMN note text;\n", BACK).then(*NICK)
+    up = project.path / "migrations/000002_note.up.sql"
+    up.unlink()
+    make(up)
+    outcome = project.judge("-q")
+    assert_clean(outcome)
+    assert outcome.ret == pytest.ExitCode.TESTS_FAILED, outcome.text
+    assert codes(outcome) == {("000002_note.up.sql", "PMG107")}
+    assert words in outcome.text
+    parts = {e["name"]: e["parts"] for e in outcome.document["history"]}
+    assert (parts["note"]["history"], parts["note"]["apply"]) == ("failed", "skipped")
+    assert set(parts["nick"].values()) == {"passed"}, outcome.text
+    # Who passes it over on purpose still can.
+    ignored = project.judge("-q", "--co", f"--ignore={up}")
+    assert "000002_note" not in ignored.text
+    assert "000003_nick" in ignored.text
 
 
 DEAD_DOCKER = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}

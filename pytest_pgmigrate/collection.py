@@ -244,7 +244,7 @@ class Collecting:
             write_problems(terminalreporter._tw, self.problems)
             return
         terminalreporter.section("PostgreSQL migrations")
-        verbose = self.config.option.verbose > 1
+        verbose = self.config.option.verbose
         write_summary(terminalreporter._tw, document, self.targets, self.problems, self.run.kept, verbose=verbose)
 
     def pytest_unconfigure(self) -> None:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.reports import _document, terminal
+from pytest_pgmigrate.reports._timeline import timeline_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -97,10 +98,13 @@ def write_summary(
     problems: Mapping[str | None, str],
     kept: Iterable[str],
     *,
-    verbose: bool,
+    verbose: int,
 ) -> None:
-    """Warnings, what was not judged, where the reports are, what was kept, and the figures of the run."""
-    for entry in terminal.shown(document, verbose=verbose):
+    """The timeline with -v, warnings, what was not judged, where the reports are, and the figures of the run."""
+    if verbose:
+        for line in timeline_lines(document, tw.fullwidth):
+            tw.line(line)
+    for entry in terminal.shown(document, verbose=verbose > 1):
         write_finding(tw, entry)
         tw.line("")
     for line in terminal.reason_lines(document):

@@ -15,6 +15,8 @@ from pytest_pgmigrate.execution.states.line import Line
 from pytest_pgmigrate.model.migration import Direction
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import psycopg
 
     from pytest_pgmigrate.execution.states.wal import WalOracle
@@ -94,8 +96,13 @@ class Database:
         """The state now."""
         return self.reader.read()
 
-    def run(self, name: str, migration: Migration, direction: Direction, *, watched: bool) -> Step:
-        """Run one direction of a migration, note it for the ledger, and give a session up that it left dirty."""
+    def run(
+        self, name: str, migration: Migration, direction: Direction, *, watched: bool, made: Collection[str] = ()
+    ) -> Step:
+        """Run one direction of a migration, note it for the ledger, and give a session up that it left dirty.
+
+        ``made``: tables that count as new when watched, in a down those that the up made.
+        """
         script = migration.up if direction is Direction.UP else migration.down
         if script is None:
             raise ExecutionError(f"{migration.key} has no {direction.value}")
@@ -103,7 +110,7 @@ class Database:
         if self._runner is None or self._runner.session is not session or self._runner.control is not control:
             line, oracle = (self._line, self._wal()) if self._locks else (None, None)
             self._runner = Runner(session, control, self._probes, line, gated=self._gated, oracle=oracle)
-        step = self._runner.run(name, direction, script, watched=watched)
+        step = self._runner.run(name, direction, script, watched=watched, made=made)
         if self._ledger is not None:
             self._ledger.note(migration, step)
         if step.leaks or session.closed:

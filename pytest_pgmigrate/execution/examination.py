@@ -190,7 +190,8 @@ class Examination:
         if migration.down is None or not migration.down.sendable or migration.down.blank:
             return False
         work = self.space.work
-        lane.down = work.run("down", migration, Direction.DOWN, watched=True)
+        made = frozenset(change.key.name for change in lane.changed.objects if change.change == "extra")
+        lane.down = work.run("down", migration, Direction.DOWN, watched=True, made=made)
         now = work.state()
         difference = compare(lane.before, now)
         if not difference and lane.down.error is None:

@@ -9,7 +9,7 @@ transaction: what it does not know is new, and nobody else can be waiting for it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -129,10 +129,14 @@ class Look:
 
 
 class Names:
-    """What relations were called before the step, asked on a connection that does not see the open transaction."""
+    """What relations were called before the step, asked on a connection that does not see the open transaction.
 
-    def __init__(self, line: Line) -> None:
+    ``made``: names of relations that count as new although they are there: in a down, those that the up made.
+    """
+
+    def __init__(self, line: Line, made: Collection[str] = ()) -> None:
         self._line = line
+        self._made = made
         self._rows: dict[int, tuple[Any, ...]] = {}
         self._complete = False
 
@@ -189,8 +193,8 @@ class Names:
             oid,
             own,
             KINDS.get(kind, kind),
-            self._owner(name, of_table, own),
-            False,
+            (owner := self._owner(name, of_table, own)),
+            owner in self._made,
             tuple(self._name(other) for other in referenced or ()),
             tuple(self._name(other) for other in parents or ()),
         )
@@ -220,13 +224,13 @@ def _array(oids: Iterable[int]) -> str:
 class Eyes:
     """Reads one migration session, from inside and from the second connection (``line``)."""
 
-    def __init__(self, session: psycopg.Connection[Any], line: Line) -> None:
+    def __init__(self, session: psycopg.Connection[Any], line: Line, made: Collection[str] = ()) -> None:
         self._session = session
         self._pid = session.info.backend_pid
         self._line = line
         self._flush = f", {_FLUSH}::text" if session.info.server_version >= 150000 else ""
         self._look = (f"{_HEAD}{self._flush}; {_SESSION}").encode()
-        self.names = Names(line)
+        self.names = Names(line, made)
 
     def begin(self) -> tuple[str, dict[str, str]] | None:
         """WAL position and settings while the session is idle; counters start from zero. None when it refuses."""

@@ -15,7 +15,7 @@ from pytest_pgmigrate.model.evidence import ServerError, StatementRun, Step
 from pytest_pgmigrate.model.migration import Chunk, Direction, Script, Statement, TransactionRule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import psycopg
 
@@ -78,11 +78,13 @@ class Runner:
         self.gated = gated
         self.oracle = oracle
 
-    def run(self, name: str, direction: Direction, script: Script, *, watched: bool) -> Step:
+    def run(
+        self, name: str, direction: Direction, script: Script, *, watched: bool, made: Collection[str] = ()
+    ) -> Step:
         """Run a script and return what was seen; the state it left is compared by the caller.
 
         With ``watched`` the statements are sent one by one inside the transaction rule of the user's tool, otherwise
-        the chunks go exactly as the tool sends them.
+        the chunks go exactly as the tool sends them. ``made``: tables that are as good as new, nobody waits for them.
         """
         for probe in self.probes:
             probe.begin(self.session, self.control, script)
@@ -90,7 +92,9 @@ class Runner:
         clock = time.perf_counter()
         done = _Pass()
         if watched and self.line is not None:
-            done.watcher = Watcher(self.session, self.line, script, self.probes, gated=self.gated, oracle=self.oracle)
+            done.watcher = Watcher(
+                self.session, self.line, script, self.probes, gated=self.gated, oracle=self.oracle, made=made
+            )
         for chunk in script.chunks:
             if done.error is None and not self.session.closed:
                 self._chunk(chunk, done, watched)

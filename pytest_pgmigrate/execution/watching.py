@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ class Watcher:
     """One step of one script on one session. ``line`` is the second connection.
 
     ``gated`` False where commits cannot be held (an external server), ``oracle`` None where WAL cannot be read; what could
-    therefore not be seen is in ``notes``.
+    therefore not be seen is in ``notes``. ``made``: tables that count as new (those that the up made, in its down).
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Watcher:
         *,
         gated: bool,
         oracle: WalOracle | None = None,
+        made: Collection[str] = (),
     ) -> None:
         self._session = session
         self._line = line
@@ -52,7 +53,7 @@ class Watcher:
         self._script = script
         self._probes = probes
         self._gated = gated
-        self._eyes = Eyes(session, line)
+        self._eyes = Eyes(session, line, made)
         self.seen: list[StatementSeen] = []
         self.notes: list[str] = []
         self._indexes = {id(statement): index for index, statement in enumerate(script.statements)}

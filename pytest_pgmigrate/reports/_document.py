@@ -8,6 +8,7 @@ from typing import Any
 from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Finding, NotJudged
 from pytest_pgmigrate.model.migration import Migration
+from pytest_pgmigrate.reports._statements import statement_entries
 
 SCHEMA_VERSION = 1
 """Rises when a field changes its meaning or goes; new fields do not raise it."""
@@ -82,10 +83,7 @@ def _step(step: Step) -> dict[str, object]:
         "seconds": round(step.seconds, 4),
         "error": step.error.message if step.error else None,
         "explained": list(step.explained),
-        "statements": [
-            {"line": run.statement.place.line, "kind": run.statement.kind, "seconds": round(run.seconds, 4)}
-            for run in step.statements
-        ],
+        "statements": statement_entries(step),
     }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pytest_pgmigrate.errors import ExecutionError, ReplicaTimeout
-from pytest_pgmigrate.execution import dependence, later, server_wide, volatile
+from pytest_pgmigrate.execution import dependence, later, scale, server_wide, volatile
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 from pytest_pgmigrate.execution.kinds import undone_by_the_server
 from pytest_pgmigrate.execution.new_columns import columns_to_fill
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.model.cluster import Cluster, Seeder, SeedReport
     from pytest_pgmigrate.model.migration import History, Migration
     from pytest_pgmigrate.model.state import State
+    from pytest_pgmigrate.model.watch import Scaled
     from pytest_pgmigrate.options import Settings
 
 REPLICA_TIMEOUT = 30.0
@@ -274,6 +275,7 @@ class Examination:
 
     def _finish(self, migration: Migration, lane: _Lane) -> MigrationEvidence:
         replica = self._replica()
+        scaled = self._scale(migration, lane)
         later_rows = self._lane_b(migration, lane)
         self.shared.commit()
         self.space.work.next_migration()
@@ -291,6 +293,7 @@ class Examination:
             down=lane.down,
             again=lane.again,
             rerun=lane.rerun,
+            scaled=scaled,
             later=later_rows,
             replica=replica,
         )
@@ -306,6 +309,17 @@ class Examination:
         except ReplicaTimeout as error:
             return ReplicaEvidence(ran=True, seconds=REPLICA_TIMEOUT, reason=str(error))
         return ReplicaEvidence(True, True, seconds, self.space.work.reader.compare_replica())
+
+    def _scale(self, migration: Migration, lane: _Lane) -> tuple[Scaled, ...]:
+        if not self.settings.scale or self.seeder is None or lane.up is None or not lane.up.watched:
+            return ()
+        self.shared.park()
+        database = self.space.clone_base()
+        try:
+            return scale.measure(database, migration, self.seeder, self.settings.rows, lane.up)
+        finally:
+            self.space.spend(database)
+            self.shared.unpark()
 
     def _lane_b(self, migration: Migration, lane: _Lane) -> LaterRows:
         if self.seeder is None or self.settings.later_rows == 0:

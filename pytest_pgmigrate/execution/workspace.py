@@ -51,6 +51,12 @@ class Workspace:
         name, self.base = self.base, None
         return self._open(name, fresh=False)
 
+    def clone_base(self) -> Database:
+        """A copy of the base, to spend."""
+        if self.base is None:
+            raise ExecutionError("no base was taken")
+        return self._open(self.cluster.create_database("clone", template=self.base), fresh=False)
+
     def spend(self, database: Database) -> None:
         """Drop a database obtained from ``lend_base`` or ``clone_base``."""
         database.release()

@@ -77,7 +77,7 @@ class Blocking:
         if try_them:
             concerned = [r for r in self._recorded if r in conflicts or not locked.keys().isdisjoint(r.footprint.locks)]
             try:
-                trial = Trial.of(self._prober, concerned, conflicts)
+                trial = Trial.of(self._prober, concerned, conflicts, locked)
             except psycopg.Error as error:
                 self._prober.close()
                 trial = Trial({}, (f"what is blocked was predicted, not tried: {_reason(error)}",))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_pgmigrate.execution.blocking.derive import statements_of
 from pytest_pgmigrate.execution.blocking.prober import Prober
 from pytest_pgmigrate.execution.blocking.record import Recorded, record
 from pytest_pgmigrate.execution.blocking.sequences import Sequences
-from pytest_pgmigrate.execution.blocking.tables import describe, fingerprints, indexes_of, related
-from pytest_pgmigrate.execution.blocking.users import statements_from
+from pytest_pgmigrate.execution.blocking.tables import Store, describe, fingerprints, related, stores_of
+from pytest_pgmigrate.execution.blocking.users import checked_keys, rules_of, statements_from
 from pytest_pgmigrate.model.locks import Mode
 
 if TYPE_CHECKING:
@@ -71,10 +71,11 @@ class Cache:
         sequences = Sequences(self._prober.connection) if acting else None
         recorded = record(self._prober, statements)
         connection = self._prober.connection
-        if sequences is not None and any(one.sequences for one in recorded):
+        if sequences is not None:
             sequences.restore(connection)
-        indexes = indexes_of(connection, {oid for one in recorded for oid in one.written})
-        by_statement = {one.statement: _with_indexes(one, indexes) for one in recorded}
+        written = {oid for one in recorded for oid, modes in one.footprint.locks.items() if Mode.ROW_EXCLUSIVE in modes}
+        stores = stores_of(connection, written)
+        by_statement = {one.statement: self._completed(one, stores) for one in recorded}
         known = {*now, *(oid for one in recorded for oid in one.footprint.locks)}
         after = {**fingerprints(connection, known - now.keys()), **now}
         for key, group in asked.items():
@@ -82,12 +83,14 @@ class Cache:
             oids = {oid for one in entry for oid in one.footprint.locks} | ({key} if key else set())
             self._entries[key] = Entry(entry, {oid: after[oid] for oid in oids if oid in after})
 
-
-def _with_indexes(recorded: Recorded, indexes: Mapping[int, tuple[int, ...]]) -> Recorded:
-    """Writing a row locks the indexes of its table, but only until the statement ends: too early for ``pg_locks``."""
-    locks = dict(recorded.footprint.locks)
-    for table in recorded.written:
-        for oid in indexes.get(table, ()):
-            locks[oid] = locks.get(oid, frozenset()) | {Mode.ROW_EXCLUSIVE}
-    footprint = type(recorded.footprint)(locks, recorded.footprint.by_rule)
-    return Recorded(recorded.statement, footprint, recorded.sequences, recorded.written, recorded.note)
+    def _completed(self, recorded: Recorded, stores: Mapping[int, Store]) -> Recorded:
+        """With what ``pg_locks`` could not show: locks given back too early, and those of rows that were not there."""
+        locks = recorded.footprint.locks
+        written = [oid for oid, modes in locks.items() if oid in stores and Mode.ROW_EXCLUSIVE in modes]
+        indexes = [index for oid in written for index in stores[oid].indexes]
+        rules = recorded.statement.rules
+        if keys := checked_keys(recorded.plan):
+            rules = (*rules, *rules_of(self._prober.connection, keys, written))
+        footprint = recorded.footprint.with_indexes(indexes).with_rules(rules)
+        sequences = frozenset(oid for oid in written if stores[oid].kind == "S")
+        return replace(recorded, footprint=footprint, sequences=sequences)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_pgmigrate.execution.blocking.statements import AppStatement
+from pytest_pgmigrate.execution.blocking.statements import AppStatement, Rule
 from pytest_pgmigrate.execution.blocking.values import fresh, some_partner, unused_partner
 from pytest_pgmigrate.model.locks import Mode
 
@@ -63,14 +63,12 @@ def _updates(table: Table) -> Iterator[AppStatement]:
     if changed is not None:
         column, value = changed
         restricting = tuple(key for key in table.referenced_by if key.on_update in _RESTRICTS)
-        sql = (
-            f"UPDATE {table.sql} p SET {column.sql} = {value} WHERE {_one_row(table, restricting, name='p')}"
-        )
+        sql = f"UPDATE {table.sql} p SET {column.sql} = {value} WHERE {_one_row(table, restricting, name='p')}"
         yield _made(table, f"UPDATE of the key of {table.name}", sql, _partner_rules(table, "on_update"))
 
 
-def _made(table: Table, label: str, sql: str, rules: tuple[tuple[int, Mode], ...] = ()) -> AppStatement:
-    return AppStatement(label, sql, table.name, table.oid, by_rule=rules, acts=table.acts)
+def _made(table: Table, label: str, sql: str, rules: tuple[Rule, ...] = ()) -> AppStatement:
+    return AppStatement(label, sql, table.name, table.oid, rules=rules, acts=table.acts)
 
 
 def _one_row(table: Table, restricting: tuple[ForeignKey, ...] = (), name: str = "t") -> str:
@@ -78,7 +76,9 @@ def _one_row(table: Table, restricting: tuple[ForeignKey, ...] = (), name: str =
     leaf = table.leaf
     alone = " AND ".join(
         f"NOT EXISTS (SELECT FROM {key.other_sql} c WHERE "
-        + " AND ".join(f"c.{theirs} = o.{table.column(own).sql}" for own, theirs in zip(key.own, key.theirs, strict=True))
+        + " AND ".join(
+            f"c.{theirs} = o.{table.column(own).sql}" for own, theirs in zip(key.own, key.theirs, strict=True)
+        )
         + ")"
         for key in restricting
     )
@@ -120,7 +120,9 @@ def _change(table: Table, numbers: tuple[int, ...]) -> tuple[Column, str] | None
     linked = {number for key in table.references for number in key.own}
     columns = [table.column(number) for number in numbers]
     free = [c for c in columns if c.number not in linked and not c.generated]
-    for column in sorted(free, key=lambda c: (c.number in table.partition_columns, c.type not in ("int4", "int8", "uuid"))):
+    for column in sorted(
+        free, key=lambda c: (c.number in table.partition_columns, c.type not in ("int4", "int8", "uuid"))
+    ):
         value = fresh(table, column)
         if value is not None:
             return column, value
@@ -148,8 +150,7 @@ def _relink(table: Table, key: ForeignKey, columns: list[Column]) -> str:
     own = [f"t.{column.sql}" for column in columns]
     sets = ", ".join(f"{column.sql} = {value}" for column, value in zip(columns, theirs, strict=True))
     some = (
-        f"(SELECT {', '.join(key.theirs)} FROM {key.other_sql}"
-        f" WHERE ({', '.join(key.theirs)}) IS NOT NULL LIMIT 2) r"
+        f"(SELECT {', '.join(key.theirs)} FROM {key.other_sql} WHERE ({', '.join(key.theirs)}) IS NOT NULL LIMIT 2) r"
     )
     return (
         f"UPDATE {table.sql} t SET {sets} FROM {some}"
@@ -161,20 +162,20 @@ def _link_label(table: Table, columns: list[Column]) -> str:
     return f"UPDATE of {', '.join(column.name for column in columns)} in {table.name}"
 
 
-def _insert_rules(table: Table) -> tuple[tuple[int, Mode], ...]:
-    own = [(oid, _WRITE) for oid in table.leaf.indexes]
-    return (*own, *(rule for key in table.references for rule in _reference_rules(key)))
+def _insert_rules(table: Table) -> tuple[Rule, ...]:
+    leaf = table.leaf
+    partition = (Rule(leaf.oid, _WRITE, leaf.indexes),) if leaf.oid != table.oid else ()
+    return (*partition, *(rule for key in table.references for rule in _reference_rules(key)))
 
 
-def _reference_rules(key: ForeignKey) -> tuple[tuple[int, Mode], ...]:
-    """A new reference is looked up in the referenced table FOR KEY SHARE, by way of its indexes."""
-    return tuple((oid, _SHARE) for oid in (key.other, *key.other_indexes))
+def _reference_rules(key: ForeignKey) -> tuple[Rule, ...]:
+    """A new reference is looked up in the referenced table FOR KEY SHARE."""
+    return (Rule(key.other, _SHARE, key.other_indexes),)
 
 
-def _partner_rules(table: Table, action: str) -> tuple[tuple[int, Mode], ...]:
-    """Referencing tables are searched (FOR KEY SHARE) or written, as ON DELETE or ON UPDATE says."""
+def _partner_rules(table: Table, action: str) -> tuple[Rule, ...]:
+    """Referencing tables are searched FOR KEY SHARE, or written, as ON DELETE or ON UPDATE says."""
     return tuple(
-        (oid, _SHARE if getattr(key, action) in _RESTRICTS else _WRITE)
+        Rule(key.other, _SHARE if getattr(key, action) in _RESTRICTS else _WRITE, key.other_indexes)
         for key in table.referenced_by
-        for oid in (key.other, *key.other_indexes)
     )

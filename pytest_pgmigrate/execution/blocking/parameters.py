@@ -19,7 +19,7 @@ _TOKEN = re.compile(
         | [A-Za-z_][\w$]*                                   # a$1 is a name
       )
       | \$(?P<number>\d+)
-      | (?<![\w\]):(?P<colon>[A-Za-z_]\w*)
+      | (?<![\w\]]):(?P<colon>[A-Za-z_]\w*)
       | %\((?P<percent>\w+)\)s
       | (?P<next>%s)
     """,

@@ -57,6 +57,9 @@ class Outcome:
     """Character in the statement, from 1; 0 when the server named none."""
 
     tag: str = ""
+    plan: str = ""
+    """What EXPLAIN showed."""
+
     after: tuple[str, ...] = ()
     """First column of what the command after the statement returned."""
 
@@ -176,8 +179,10 @@ def _outcome(results: Sequence[PGresult]) -> Outcome:
             int(_field(failed, DiagnosticField.STATEMENT_POSITION) or 0),
         )
     statement, *after = results[len(_PROLOGUE) :]
+    tag = (statement.command_status or b"").decode()
+    plan = (statement.get_value(0, 0) or b"").decode() if tag == "EXPLAIN" else ""
     rows = tuple((result.get_value(row, 0) or b"").decode() for result in after for row in range(result.ntuples))
-    return Outcome(tag=(statement.command_status or b"").decode(), after=rows)
+    return Outcome(tag=tag, plan=plan, after=rows)
 
 
 def _field(result: PGresult, field: DiagnosticField) -> str:

@@ -14,27 +14,28 @@ from pytest_pgmigrate.execution.blocking.statements import AppStatement, Footpri
 from pytest_pgmigrate.model.locks import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 # Nobody else works here: only autovacuum may be in the way for a moment.
 LOCK_TIMEOUT_MS = 2000
 
 # Catalogs are left out: they are locked weakly, and migrations do not lock them strongly.
-_LOCKS = """SELECT l.relation || ' ' || l.mode || ' ' || c.relkind FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.relation >= 16384"""
+_LOCKS = """SELECT relation || ' ' || mode FROM pg_locks
+WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation >= 16384"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
-    """A statement with what it locks. ``sequences`` are those it may have drawn from; ``note`` says what went wrong."""
+    """A statement with what it locks; ``note`` says what went wrong."""
 
     statement: AppStatement
     footprint: Footprint
-    sequences: frozenset[int] = frozenset()
-    written: frozenset[int] = frozenset()
-    """Tables that it writes to: their indexes are locked too, but given back when the statement ends."""
-
     note: str = ""
+    sequences: frozenset[int] = frozenset()
+    """Those it may draw from."""
+
+    plan: str = ""
+    """What EXPLAIN showed of a user's query."""
 
 
 def record(prober: Prober, statements: Sequence[AppStatement]) -> list[Recorded]:
@@ -57,31 +58,15 @@ def _recorded(statement: AppStatement, outcome: Outcome | None, planned: Outcome
         return Recorded(
             statement,
             Footprint({statement.oid: frozenset({Mode.ACCESS_SHARE})}, frozenset({statement.oid})),
-            note=f"{statement.label} was not tried: its rows are on another server",
+            f"{statement.label} was not tried: its rows are on another server",
         )
     seen = outcome if outcome.ran or planned is None else planned
     locks: dict[int, set[Mode]] = defaultdict(set)
-    kinds: dict[int, str] = {}
     for row in seen.after:
-        oid, mode, kind = row.split(" ")
+        oid, mode = row.split(" ")
         locks[int(oid)].add(Mode.of(mode))
-        kinds[int(oid)] = kind
     footprint = Footprint({oid: frozenset(modes) for oid, modes in locks.items()})
-    return Recorded(
-        statement,
-        footprint.with_rules(rules(statement.by_rule)),
-        sequences=frozenset(oid for oid, kind in kinds.items() if kind == "S"),
-        written=frozenset(oid for oid, kind in kinds.items() if kind == "r" and Mode.ROW_EXCLUSIVE in locks[oid]),
-        note=_note(statement, outcome),
-    )
-
-
-def rules(locks: Sequence[tuple[int, Mode]]) -> Mapping[int, frozenset[Mode]]:
-    """Pairs, gathered by relation."""
-    found: dict[int, set[Mode]] = defaultdict(set)
-    for oid, mode in locks:
-        found[oid].add(mode)
-    return {oid: frozenset(modes) for oid, modes in found.items()}
+    return Recorded(statement, footprint, _note(statement, outcome), plan=outcome.plan)
 
 
 def _note(statement: AppStatement, outcome: Outcome) -> str:
@@ -94,7 +79,9 @@ def _note(statement: AppStatement, outcome: Outcome) -> str:
         reason = f"it ran longer than {STATEMENT_TIMEOUT_MS / 1000:g} s"
     if statement.file:
         return f"{statement.label} ({statement.file}) was left out: {reason}"
-    return f"{statement.label} could not be run ({reason}): what its foreign keys and triggers lock is derived, not seen"
+    return (
+        f"{statement.label} could not be run ({reason}): what its foreign keys and triggers lock is derived, not seen"
+    )
 
 
 def _line(statement: AppStatement, outcome: Outcome) -> str:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pytest_pgmigrate.model.locks import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A lock that a foreign key takes on the table at its far end, by way of that table's indexes."""
+
+    oid: int
+    mode: Mode
+    indexes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +28,8 @@ class AppStatement:
     """The table's; 0 for a user's query."""
 
     file: str = ""
-    by_rule: tuple[tuple[int, Mode], ...] = ()
-    """Locks its foreign keys take when a row is really written, known without running it."""
+    rules: tuple[Rule, ...] = ()
+    """What it locks when a row is really written, known without running it."""
 
     acts: bool = False
     """Code of the user's runs with it (triggers, rules, functions): sequences may move."""
@@ -45,11 +54,20 @@ class Footprint:
     by_rule: frozenset[int] = frozenset()
     """Relations of which at least one lock was not seen but follows from a rule."""
 
-    def with_rules(self, rules: Mapping[int, frozenset[Mode]]) -> Footprint:
-        """With further locks by rule; those that were seen anyway stay seen."""
+    def with_rules(self, rules: tuple[Rule, ...]) -> Footprint:
+        """With the locks of those rules that were not seen to be kept."""
         locks, by_rule = dict(self.locks), set(self.by_rule)
-        for oid, modes in rules.items():
-            if modes - locks.get(oid, frozenset()):
-                locks[oid] = locks.get(oid, frozenset()) | modes
+        for rule in rules:
+            if rule.mode in self.locks.get(rule.oid, frozenset()):
+                continue
+            for oid in (rule.oid, *rule.indexes):
+                locks[oid] = locks.get(oid, frozenset()) | {rule.mode}
                 by_rule.add(oid)
         return Footprint(locks, frozenset(by_rule))
+
+    def with_indexes(self, indexes: Iterable[int]) -> Footprint:
+        """With the indexes of tables that are written: locked too, but only until the statement ends."""
+        locks = dict(self.locks)
+        for oid in indexes:
+            locks[oid] = locks.get(oid, frozenset()) | {Mode.ROW_EXCLUSIVE}
+        return Footprint(locks, self.by_rule)

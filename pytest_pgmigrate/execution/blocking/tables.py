@@ -68,6 +68,14 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """What can be written: a table (``kind`` r) with its indexes, or a sequence (S)."""
+
+    kind: str
+    indexes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table, view or materialized view; ``kind`` is pg_class.relkind."""
 
@@ -161,7 +169,7 @@ WHERE c.oid = ANY ($1::oid[])
 
 # Keys that clone another one, for a partition, are left out where the one at the root is seen.
 _DESCRIBE = b"""
-SELECT json_build_array(c.oid, n.nspname || '.' || c.relname, format('%I.%I', n.nspname, c.relname), c.relkind,
+SELECT json_build_array(c.oid::int8, n.nspname || '.' || c.relname, format('%I.%I', n.nspname, c.relname), c.relkind,
   (SELECT json_agg(json_build_array(a.attnum, a.attname, quote_ident(a.attname), coalesce(b.typname, t.typname),
             CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END,
             a.attidentity, a.attgenerated <> '', a.attnotnull) ORDER BY a.attnum)
@@ -176,25 +184,25 @@ SELECT json_build_array(c.oid, n.nspname || '.' || c.relname, format('%I.%I', n.
          AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid) x
      WHERE x.number > 0) u
    WHERE i.indrelid = c.oid AND i.indislive AND (i.indisunique OR i.indisexclusion) AND u.columns IS NOT NULL),
-  (SELECT json_agg(json_build_array(k.confrelid, k.confrelid::regclass::text, o.relkind,
-            (SELECT coalesce(array_agg(indexrelid), '{}') FROM pg_index WHERE indrelid = o.oid AND indislive),
+  (SELECT json_agg(json_build_array(k.confrelid::int8, k.confrelid::regclass::text, o.relkind,
+            (SELECT coalesce(array_agg(indexrelid::int8), '{}') FROM pg_index WHERE indrelid = o.oid AND indislive),
             k.conkey, (SELECT json_agg(quote_ident(a.attname) ORDER BY x.place)
                        FROM unnest(k.confkey) WITH ORDINALITY AS x(number, place)
                        JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = x.number),
             k.confdeltype, k.confupdtype) ORDER BY k.oid)
    FROM pg_constraint k JOIN pg_class o ON o.oid = k.confrelid LEFT JOIN pg_constraint up ON up.oid = k.conparentid
    WHERE k.contype = 'f' AND k.conrelid = c.oid AND up.conrelid IS DISTINCT FROM c.oid),
-  (SELECT json_agg(json_build_array(k.conrelid, k.conrelid::regclass::text, o.relkind,
-            (SELECT coalesce(array_agg(indexrelid), '{}') FROM pg_index WHERE indrelid = o.oid AND indislive),
+  (SELECT json_agg(json_build_array(k.conrelid::int8, k.conrelid::regclass::text, o.relkind,
+            (SELECT coalesce(array_agg(indexrelid::int8), '{}') FROM pg_index WHERE indrelid = o.oid AND indislive),
             k.confkey, (SELECT json_agg(quote_ident(a.attname) ORDER BY x.place)
                         FROM unnest(k.conkey) WITH ORDINALITY AS x(number, place)
                         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = x.number),
             k.confdeltype, k.confupdtype) ORDER BY k.oid)
    FROM pg_constraint k JOIN pg_class o ON o.oid = k.conrelid LEFT JOIN pg_constraint up ON up.oid = k.conparentid
    WHERE k.contype = 'f' AND k.confrelid = c.oid AND up.confrelid IS DISTINCT FROM c.oid),
-  (SELECT json_agg(json_build_array(l.oid, l.oid::regclass::text, l.relkind,
+  (SELECT json_agg(json_build_array(l.oid::int8, l.oid::regclass::text, l.relkind,
             CASE WHEN l.relkind IN ('r', 'm') THEN pg_relation_size(l.oid) > 0 ELSE false END,
-            (SELECT coalesce(array_agg(indexrelid), '{}') FROM pg_index WHERE indrelid = l.oid AND indislive))
+            (SELECT coalesce(array_agg(indexrelid::int8), '{}') FROM pg_index WHERE indrelid = l.oid AND indislive))
             ORDER BY l.oid)
    FROM pg_class l WHERE l.oid = c.oid AND c.relkind <> 'p'
      OR c.relkind = 'p' AND l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)),
@@ -252,10 +260,15 @@ def _table(row: list[Any]) -> Table:
         uniques=tuple((primary, tuple(numbers)) for primary, numbers in uniques or ()),
         references=tuple(_key(key) for key in references or ()),
         referenced_by=tuple(_key(key) for key in referenced_by or ()),
-        leaves=tuple(Leaf(*leaf[:4], tuple(leaf[4])) for leaf in leaves or ()),
+        leaves=tuple(_leaf(leaf) for leaf in leaves or ()),
         partition_columns=frozenset(partition_columns or ()),
         acts=acts,
     )
+
+
+def _leaf(row: list[Any]) -> Leaf:
+    oid, sql, kind, filled, indexes = row
+    return Leaf(oid, sql, kind, filled, tuple(indexes))
 
 
 def _key(row: list[Any]) -> ForeignKey:
@@ -263,11 +276,12 @@ def _key(row: list[Any]) -> ForeignKey:
     return ForeignKey(other, sql, kind, tuple(indexes), tuple(own), tuple(theirs), on_delete, on_update)
 
 
-def indexes_of(connection: psycopg.Connection[Any], tables: Collection[int]) -> dict[int, tuple[int, ...]]:
-    """The indexes that a row written to these tables goes into."""
+def stores_of(connection: psycopg.Connection[Any], oids: Collection[int]) -> dict[int, Store]:
+    """Which of these relations are tables or sequences, and the indexes that a row written to them goes into."""
     rows = connection.execute(
-        b"SELECT indrelid::int8, array_agg(indexrelid::int8) FROM pg_index WHERE indrelid = ANY (%s::oid[]) AND indislive"
-        b" GROUP BY indrelid",
-        (sorted(tables),),
+        b"SELECT c.oid::int8, c.relkind::text, coalesce(array_agg(i.indexrelid::int8) FILTER (WHERE i.indislive), '{}')"
+        b" FROM pg_class c LEFT JOIN pg_index i ON i.indrelid = c.oid"
+        b" WHERE c.oid = ANY (%s::oid[]) AND c.relkind IN ('r', 'S') GROUP BY 1, 2",
+        (sorted(oids),),
     ).fetchall()
-    return {table: tuple(indexes) for table, indexes in rows}
+    return {oid: Store(kind, tuple(indexes)) for oid, kind, indexes in rows}

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from pytest_pgmigrate.execution.blocking.predict import Conflict, relation_of
 from pytest_pgmigrate.execution.blocking.sequences import Sequences
+from pytest_pgmigrate.model.locks import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_pgmigrate.execution.blocking.prober import Outcome, Prober
     from pytest_pgmigrate.execution.blocking.record import Recorded
-    from pytest_pgmigrate.model.locks import Mode
     from pytest_pgmigrate.model.watch import Relation
 
 LOCK_TIMEOUT_MS = 2
@@ -33,20 +31,25 @@ class Trial:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, prober: Prober, recorded: Sequence[Recorded], conflicts: Mapping[Recorded, Conflict]) -> Trial:
+    def of(
+        cls,
+        prober: Prober,
+        recorded: Sequence[Recorded],
+        conflicts: Mapping[Recorded, Conflict],
+        locked: Mapping[int, Mode],
+    ) -> Trial:
         """Run each statement, undone. Raises psycopg.Error when there is no connection."""
         sendable = [one for one in recorded if one.statement.runs]
-        sequences = frozenset(oid for one in sendable for oid in one.sequences)
-        before = _sequences(prober, sequences)
-        if before is None:
-            sendable = [one for one in sendable if not one.sequences]
+        # A sequence that is locked against nextval() cannot move, and perhaps not be read either.
+        movable = {oid for one in sendable for oid in one.sequences if not _shut(locked.get(oid))}
+        before = Sequences(prober.connection, movable) if movable else None
         outcomes = dict(zip(sendable, _run(prober, sendable, LOCK_TIMEOUT_MS), strict=True))
         doubtful = [one for one in sendable if outcomes[one].blocked and one not in conflicts]
         outcomes.update(zip(doubtful, _run(prober, doubtful, CONFIRM_MS), strict=True))
-        if before is not None and sequences:
+        if before is not None:
             before.restore(prober.connection)
         results = {one: _verdict(outcomes.get(one), conflicts.get(one)) for one in recorded}
-        notes = (_note(one, outcomes.get(one)) for one in conflicts if one in results and results[one] is None)
+        notes = (_note(one, outcomes.get(one)) for one in conflicts if results.get(one, False) is None)
         return cls(results, tuple(notes))
 
     def tried(self, recorded: Recorded) -> bool | None:
@@ -61,16 +64,12 @@ class Trial:
             return None
         footprint = recorded.footprint.locks
         oid = max(locked, key=lambda oid: (oid in footprint, locked[oid], -oid))
-        wants = [mode for mode in footprint.get(oid, ())] or [min(m for m in type(locked[oid]) if locked[oid].conflicts(m))]
+        wants = list(footprint.get(oid, ())) or [min(m for m in type(locked[oid]) if locked[oid].conflicts(m))]
         return Conflict(relation_of(oid, names), max(wants), locked[oid], by_rule=True)
 
 
-def _sequences(prober: Prober, oids: frozenset[int]) -> Sequences | None:
-    """Their values now; None when the migration has locked one of them."""
-    try:
-        return Sequences(prober.connection, oids)
-    except psycopg.errors.LockNotAvailable:
-        return None
+def _shut(held: Mode | None) -> bool:
+    return held is not None and held.conflicts(Mode.ROW_EXCLUSIVE)
 
 
 def _run(prober: Prober, recorded: Sequence[Recorded], timeout: int) -> list[Outcome]:
@@ -85,7 +84,7 @@ def _verdict(outcome: Outcome | None, conflict: Conflict | None) -> bool | None:
     if not outcome.ran:
         return None
     # Nothing was written, so nothing could show that the derived lock is really asked for.
-    return None if conflict is not None and conflict.by_rule else False
+    return None if conflict is not None and (conflict.by_rule or outcome.rows == 0) else False
 
 
 def _note(recorded: Recorded, outcome: Outcome | None) -> str:

@@ -19,6 +19,7 @@ from pytest_pgmigrate.reports._document import Document, build, history_entry
 
 if TYPE_CHECKING:
     from pytest_pgmigrate.engines.auto import Choice
+    from pytest_pgmigrate.execution.database import Watch
     from pytest_pgmigrate.execution.examination import Examination
     from pytest_pgmigrate.model.cluster import Cluster, Engine, Seeder, SeedReport
     from pytest_pgmigrate.model.evidence import MigrationEvidence
@@ -244,9 +245,7 @@ class Run:
     def _open(self, run: HistoryRun, progress: Callable[[str], None]) -> Examination:
         from pytest_pgmigrate.execution.examination import Examination
 
-        examination = Examination(
-            self.start(progress), run.history, self.settings, self._seeder(), locks=Part.LOCKS in self.parts
-        )
+        examination = Examination(self.start(progress), run.history, self.settings, self._seeder(), self._watch())
         run.examination = examination
         # Only after an earlier examination was lost is there anything to make up for.
         for earlier in run.history.migrations[: run.position]:
@@ -256,6 +255,15 @@ class Run:
             else:
                 examination.broken.add(earlier)
         return examination
+
+    def _watch(self) -> Watch:
+        """Statements are looked at one by one only for checks that judge what is seen."""
+        from pytest_pgmigrate.execution.blocking import read_queries
+        from pytest_pgmigrate.execution.database import Watch
+
+        found = read_queries(self.root / path for path in self.settings.queries)
+        queries = tuple(replace(query, file=_relative(query.file, self.root)) for query in found)
+        return Watch(Part.LOCKS in self.parts, queries=queries)
 
     def _seeder(self) -> Seeder | None:
         if self.extras.seeder is not None:
@@ -345,6 +353,11 @@ class Run:
             yield
         finally:
             self.timings[room] = self.timings.get(room, 0.0) + time.perf_counter() - clock
+
+
+def _relative(file: str, root: Path) -> str:
+    path = Path(file)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else file
 
 
 def _answers(cluster: Cluster) -> bool:

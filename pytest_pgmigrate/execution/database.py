@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.errors import ExecutionError
+from pytest_pgmigrate.execution.blocking import AppQuery, Blocking
 from pytest_pgmigrate.execution.gate import usable
 from pytest_pgmigrate.execution.ledger import SCHEMA, Ledger
 from pytest_pgmigrate.execution.probes import make_probes
@@ -28,6 +30,19 @@ if TYPE_CHECKING:
 
 OUR_SCHEMAS = (SCHEMA,)
 
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How watched steps are looked at: ``locks`` False, not statement by statement; ``blocking`` False, without trying
+    the application's statements, to which ``queries`` adds the user's own.
+    """
+
+    locks: bool = True
+    blocking: bool = True
+    queries: tuple[AppQuery, ...] = ()
+
+
+WATCH = Watch()
 LEDGER_BATCH = 64
 """Scripts noted before they are written into the ledger together; closing or cloning the database writes them at once."""
 
@@ -35,10 +50,10 @@ LEDGER_BATCH = 64
 class Database:
     """A database made by the cluster. Connections open when first needed; ``release`` closes them all.
 
-    ``locks`` False: watched steps are not looked at statement by statement.
+    ``watch``: how watched steps are looked at.
     """
 
-    def __init__(self, cluster: Cluster, name: str, settings: Settings, *, fresh: bool, locks: bool = True) -> None:
+    def __init__(self, cluster: Cluster, name: str, settings: Settings, *, fresh: bool, watch: Watch = WATCH) -> None:
         self.cluster = cluster
         self.name = name
         self._options = (
@@ -47,7 +62,11 @@ class Database:
             # Rows that workers read would be counted later than looked for; waiting for a standby is what Gate does.
             " -c max_parallel_workers_per_gather=0 -c max_parallel_maintenance_workers=0 -c synchronous_commit=local"
         )
-        self._locks = locks
+        self._watch = watch
+        self._blocking = Blocking(self._further, watch.queries)
+        # Uncounted, so that rows we read ourselves are never taken for the migration's.
+        uncounted = "" if cluster.engine == "external" else " -c track_counts=off"
+        self._quiet = f"-c synchronous_commit=local{uncounted}"
         self._gated = usable(cluster)
         self._probes = make_probes()
         self._oracle: WalOracle | None = None
@@ -65,9 +84,7 @@ class Database:
     def control(self) -> psycopg.Connection[Any]:
         """Second connection, in autocommit; holds the runner's advisory lock."""
         if self._control is None or self._control.closed:
-            # Uncounted, so that rows we read ourselves are never taken for the migration's.
-            uncounted = "" if self.cluster.engine == "external" else " -c track_counts=off"
-            self._control = self.cluster.connect(self.name, options=f"-c synchronous_commit=local{uncounted}")
+            self._control = self.cluster.connect(self.name, options=self._quiet)
             self._line = Line(self._control)
             self._ledger = Ledger(self._control)
             self._ledger.open(self.name, create=self._create_ledger)
@@ -108,14 +125,26 @@ class Database:
             raise ExecutionError(f"{migration.key} has no {direction.value}")
         control, session = self.control, self.session
         if self._runner is None or self._runner.session is not session or self._runner.control is not control:
-            line, oracle = (self._line, self._wal()) if self._locks else (None, None)
-            self._runner = Runner(session, control, self._probes, line, gated=self._gated, oracle=oracle)
+            line, oracle = (self._line, self._wal()) if self._watch.locks else (None, None)
+            self._runner = Runner(
+                session,
+                control,
+                self._probes,
+                line,
+                gated=self._gated,
+                oracle=oracle,
+                blocking=self._blocking if self._watch.blocking else None,
+            )
         step = self._runner.run(name, direction, script, watched=watched, made=made)
         if self._ledger is not None:
             self._ledger.note(migration, step)
         if step.leaks or session.closed:
             self._drop_session()
         return step
+
+    def _further(self) -> psycopg.Connection[Any]:
+        """One more connection, on which the application's statements are tried; nothing it does is counted."""
+        return self.cluster.connect(self.name, options=self._quiet)
 
     def _wal(self) -> WalOracle | None:
         if not self._acquired:
@@ -156,6 +185,7 @@ class Database:
         if self._reader is not None:
             self._reader.pause()
         self.write_ledger()
+        self._blocking.close()
         for connection in (self._session, self._control):
             if connection is not None:
                 connection.close()

@@ -16,7 +16,7 @@ import psycopg
 
 from pytest_pgmigrate.errors import ExecutionError, ReplicaTimeout
 from pytest_pgmigrate.execution import dependence, later, scale, server_wide, volatile
-from pytest_pgmigrate.execution.database import OUR_SCHEMAS
+from pytest_pgmigrate.execution.database import OUR_SCHEMAS, WATCH, Watch
 from pytest_pgmigrate.execution.kinds import undone_by_the_server
 from pytest_pgmigrate.execution.new_columns import columns_to_fill
 from pytest_pgmigrate.execution.states import compare, locate
@@ -52,17 +52,22 @@ class _Lane:
 class Examination:
     """Walks one history on one cluster. Ask for migrations in history order; ``close`` when done.
 
-    ``seeder`` None turns seeding and lane B off, ``locks`` False the looks at every statement.
+    ``seeder`` None turns seeding and lane B off, ``watch`` says how statements are looked at.
     """
 
     def __init__(
-        self, cluster: Cluster, history: History, settings: Settings, seeder: Seeder | None, *, locks: bool = True
+        self,
+        cluster: Cluster,
+        history: History,
+        settings: Settings,
+        seeder: Seeder | None,
+        watch: Watch = WATCH,
     ) -> None:
         self.cluster = cluster
         self.history = history
         self.settings = settings
         self.seeder = seeder
-        self.space = Workspace(cluster, settings, locks=locks)
+        self.space = Workspace(cluster, settings, watch)
         self.shared = server_wide.ServerWide(cluster)
         self.broken = dependence.Broken()
         self.seed_seconds = 0.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.model.locks import Mode
-from pytest_pgmigrate.model.watch import Relation
+from pytest_pgmigrate.model.watch import Blocked, Relation
 
 if TYPE_CHECKING:
     import psycopg
@@ -123,6 +123,9 @@ class Look:
 
     entered: tuple[int, ...] = ()
     """Indexes that existed before, of tables that rows were inserted into."""
+
+    blocked: tuple[Blocked, ...] = ()
+    """What of the application was blocked at this moment, or at one of the stops."""
 
     alone: bool = False
     """Ran outside any transaction block, so that nothing could be read before it committed."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from pytest_pgmigrate.execution.blocking import Blocking
     from pytest_pgmigrate.execution.probes._base import Probe
     from pytest_pgmigrate.execution.states.line import Line
     from pytest_pgmigrate.execution.states.wal import WalOracle
@@ -58,7 +59,7 @@ class Runner:
     """Sends scripts over one migration session. ``probes`` watch every step.
 
     ``line`` is a second connection; without it no statement is looked at on its own. ``gated``: whether commits may be
-    held on this server; ``oracle``: reads its WAL.
+    held on this server; ``oracle``: reads its WAL; ``blocking``: tries the application's statements.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Runner:
         *,
         gated: bool = False,
         oracle: WalOracle | None = None,
+        blocking: Blocking | None = None,
     ) -> None:
         self.session = session
         self.control = control
@@ -77,6 +79,7 @@ class Runner:
         self.line = line
         self.gated = gated
         self.oracle = oracle
+        self.blocking = blocking
 
     def run(
         self, name: str, direction: Direction, script: Script, *, watched: bool, made: Collection[str] = ()
@@ -93,7 +96,14 @@ class Runner:
         done = _Pass()
         if watched and self.line is not None:
             done.watcher = Watcher(
-                self.session, self.line, script, self.probes, gated=self.gated, oracle=self.oracle, made=made
+                self.session,
+                self.line,
+                script,
+                self.probes,
+                gated=self.gated,
+                oracle=self.oracle,
+                made=made,
+                blocking=self.blocking,
             )
         for chunk in script.chunks:
             if done.error is None and not self.session.closed:
@@ -110,7 +120,7 @@ class Runner:
             started,
             tuple(done.runs),
             tuple(watcher.seen) if watcher else (),
-            (*done.notes, *watcher.notes) if watcher else (),
+            (*done.notes, *watcher.end()) if watcher else (),
             seen=seen,
         )
 

@@ -15,15 +15,25 @@ from pytest_pgmigrate.execution.look import NOTHING, Eyes, Look, Numbers, new_re
 from pytest_pgmigrate.execution.send import Answer, send
 from pytest_pgmigrate.model.locks import Mode
 from pytest_pgmigrate.model.migration import Script, Statement, TransactionRule
-from pytest_pgmigrate.model.watch import Relation, StatementSeen
+from pytest_pgmigrate.model.watch import Blocked, Relation, StatementSeen
 
 if TYPE_CHECKING:
+    from pytest_pgmigrate.execution.blocking import Blocking
     from pytest_pgmigrate.execution.probes._base import Probe
     from pytest_pgmigrate.execution.states.line import Line
     from pytest_pgmigrate.execution.states.wal import WalOracle
 
 # Before these no query may run in the transaction (SET TRANSACTION must come first), and they lock nothing.
 _SILENT = ("TXN ", "SET", "RESET", "constraints_set_stmt", "prepare_stmt", "DISCARD", "discard_stmt")
+_REFERENCES = re.compile(r"\breferences\b|\binherits\b", re.IGNORECASE)
+_HARMLESS = (
+    "ALTER TABLE: AddColumn (plain)",
+    "ALTER TABLE: DropColumn",
+    "COMMENT ON",
+    "GRANT",
+    "REVOKE",
+    "CREATE FUNCTION",
+)
 _PARALLEL = re.compile("parallel", re.IGNORECASE)
 _DATABASE = b"select oid::int8 from pg_database where datname = current_database()"
 _FIELDS = frozenset(field.name for field in fields(StatementSeen))
@@ -34,6 +44,7 @@ class Watcher:
 
     ``gated`` False where commits cannot be held (an external server), ``oracle`` None where WAL cannot be read; what could
     therefore not be seen is in ``notes``. ``made``: tables that count as new (those that the up made, in its down).
+    ``blocking`` None: the application's statements are not tried.
     """
 
     def __init__(
@@ -46,10 +57,14 @@ class Watcher:
         gated: bool,
         oracle: WalOracle | None = None,
         made: Collection[str] = (),
+        blocking: Blocking | None = None,
     ) -> None:
         self._session = session
         self._line = line
         self._oracle = oracle
+        self._blocking = blocking if blocking is not None and worth_trying(script) else None
+        self._tried: tuple[Mapping[int, Mode], tuple[Blocked, ...]] = ({}, ())
+        self._at_stops: list[Blocked] = []
         self._script = script
         self._probes = probes
         self._gated = gated
@@ -76,6 +91,8 @@ class Watcher:
         several = several or any(s.kind.startswith("TXN ") for s in self._script.statements)
         several = several or any(needs_gate(s) for s in self._script.statements)
         self._eyes.names.begin(everything=several)
+        if self._blocking is not None:
+            self._blocking.prepare({name for s in self._script.statements for name in s.relations})
         self._parallel = any(_PARALLEL.search(chunk.text) for chunk in self._script.chunks)
         begun = self._eyes.begin()
         if begun is not None:
@@ -121,7 +138,8 @@ class Watcher:
             # What a SET changed is known only now; no query may come between BEGIN and SET TRANSACTION.
             self._settings, self._stale = settings, False
         look = self._look(statement, lsn, rows)
-        self._lsn, self._settings = lsn, settings
+        # What was tried meanwhile wrote WAL too.
+        self._lsn, self._settings = self._position() if self._blocking is not None else lsn, settings
         self._note(look, seconds)
 
     def _look(self, statement: Statement, lsn: str, rows: list[list[str | None]]) -> Look:
@@ -152,7 +170,17 @@ class Watcher:
             end=lsn,
             exclusive=self._exclusive(lsn) if _may_release(statement) else frozenset(),
             entered=self._eyes.names.indexes(filled) if filled else (),
+            blocked=self._try(locks, relations),
         )
+
+    def _try(self, locks: Mapping[int, Mode], relations: Mapping[int, Relation]) -> tuple[Blocked, ...]:
+        """What of the application waits now; the same locks as at the last look block the same statements."""
+        if self._blocking is None:
+            return ()
+        held = {oid: mode for oid, mode in locks.items() if (r := relations.get(oid)) is not None and not r.new}
+        if held != self._tried[0]:
+            self._tried = held, self._blocking.at_hold(held, relations, try_them=True)
+        return self._tried[1]
 
     def _exclusive(self, end: str) -> frozenset[int]:
         if self._oracle is None:
@@ -212,7 +240,7 @@ class Watcher:
 
     def alone(self, statement: Statement) -> Answer:
         """Send a statement that commits by itself, and hold it at each of its commits where that can be done."""
-        self._stops = []
+        self._stops, self._at_stops = [], []
         self._before = self._totals_flushed()
         reason = self._why_not_held()
         if reason:
@@ -238,6 +266,7 @@ class Watcher:
         locks = self._eyes.held()
         self._stops.append(locks)
         relations = _Known(self._eyes)
+        self._at_stops += self._try(locks, relations)
         for probe in self._probes:
             probe.at_stop(Look(statement, self._index, self._transaction, locks=locks, relations=relations))
 
@@ -262,6 +291,7 @@ class Watcher:
             start=self._lsn,
             end=position,
             exclusive=self._exclusive(position),
+            blocked=tuple(self._at_stops),
             named=self._eyes.resolve(statement.relations) if begun and statement.relations else (),
             alone=True,
         )
@@ -276,6 +306,11 @@ class Watcher:
         before = {oid: self._files.get(oid) or self._eyes.names.file(oid) for oid in now}
         self._files.update(now)
         return {oid: (before[oid], file) for oid, file in now.items()}
+
+    def end(self) -> tuple[str, ...]:
+        """What could not be watched."""
+        tried = self._blocking.notes if self._blocking is not None else ()
+        return tuple(dict.fromkeys((*self.notes, *tried)))
 
     # -- what the probes make of it ---------------------------------------------------------------------------------
 
@@ -336,6 +371,17 @@ def needs_gate(statement: Statement) -> bool:
 def _may_release(statement: Statement) -> bool:
     """Whether a lock may have been given back inside: by a savepoint, or an exception block of a routine."""
     return statement.kind in ("do_stmt", "call_stmt", "select_stmt")
+
+
+def worth_trying(script: Script) -> bool:
+    """Whether a finding can come of what the script locks: of one harmless definition alone none can."""
+    statements = [s for s in script.statements if not s.kind.startswith(_SILENT)]
+    if len(statements) != 1:
+        return bool(statements)
+    [only] = statements
+    if only.kind == "CREATE TABLE":
+        return _REFERENCES.search(only.text) is not None
+    return not all(kind in _HARMLESS for kind in only.kinds)
 
 
 def _numbers(cells: list[str | None]) -> Numbers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_pgmigrate.errors import ExecutionError
-from pytest_pgmigrate.execution.database import Database
+from pytest_pgmigrate.execution.database import WATCH, Database, Watch
 from pytest_pgmigrate.model.migration import Direction
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 class Workspace:
     """Owns the databases of one history's run."""
 
-    def __init__(self, cluster: Cluster, settings: Settings, *, locks: bool = True) -> None:
+    def __init__(self, cluster: Cluster, settings: Settings, watch: Watch = WATCH) -> None:
         self.cluster = cluster
         self.settings = settings
-        self.locks = locks
+        self.watch = watch
         self.applied: list[Migration] = []
         self.base: str | None = None
         self.work = self._open(cluster.create_database("work"), fresh=True)
 
     def _open(self, name: str, *, fresh: bool) -> Database:
-        return Database(self.cluster, name, self.settings, fresh=fresh, locks=self.locks)
+        return Database(self.cluster, name, self.settings, fresh=fresh, watch=self.watch)
 
     def take_base(self) -> None:
         """Clone the work database; the clone is the state before the migration about to be examined."""

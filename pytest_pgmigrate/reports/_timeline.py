@@ -86,6 +86,8 @@ def _waited(blocked: Iterable[Mapping[str, Any]]) -> str:
     """The statements that waited, by table: ``7 on users``; in brackets when they were predicted and not tried."""
     tried: dict[str, list[bool]] = {}
     for item in blocked:
+        if item["tried"] is False:
+            continue
         tried.setdefault(_short(item["waits_for"]), []).append(item["tried"] is True)
     parts = [f"{len(found)} on {name}" if all(found) else f"({len(found)} on {name})" for name, found in tried.items()]
     return ", ".join(parts[:_SHOWN]) or "-"

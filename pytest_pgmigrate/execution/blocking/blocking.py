@@ -98,7 +98,7 @@ class Blocking:
         )
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, so that the database can be cloned or dropped; it opens again when needed."""
         self._prober.close()
 
 

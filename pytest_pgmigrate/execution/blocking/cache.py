@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pytest_pgmigrate.execution.blocking.derive import statements_of
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
     from pytest_pgmigrate.execution.blocking.queries import AppQuery
     from pytest_pgmigrate.execution.blocking.statements import AppStatement
-
-QUERIES = 0
-"""The key under which the user's queries are kept; no relation has this OID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +48,19 @@ class Cache:
         asked: dict[int, Sequence[AppStatement]] = {
             table.oid: statements_of(table) for table in (describe(connection, missing) if missing else ())
         }
-        if queries and (QUERIES not in self._entries or self._incomplete()):
-            asked[QUERIES] = queries
+        # No relation has an OID below 0: there the user's queries are kept.
+        own = {-number: (query,) for number, query in enumerate(queries, 1)}
+        asked.update((key, group) for key, group in own.items() if key not in self._entries)
         if asked:
             self._record(asked, now)
-        found = [r for key in (*oids, QUERIES) if key in self._entries for r in self._entries[key].recorded]
+        found = [r for key in (*oids, *own) if key in self._entries for r in self._entries[key].recorded]
         return tuple(found), (*notes, *(recorded.note for recorded in found if recorded.note))
 
     @staticmethod
     def _holds(entry: Entry, now: Mapping[int, str]) -> bool:
+        if any(recorded.again for recorded in entry.recorded):
+            return False
         return all(now.get(oid) == fingerprint for oid, fingerprint in entry.rests_on.items())
-
-    def _incomplete(self) -> bool:
-        """A query that failed may run on another version."""
-        return any(recorded.note for recorded in self._entries[QUERIES].recorded)
 
     def _record(self, asked: Mapping[int, Sequence[AppStatement]], now: Mapping[int, str]) -> None:
         statements = [statement for group in asked.values() for statement in group]
@@ -75,12 +72,12 @@ class Cache:
             sequences.restore(connection)
         written = {oid for one in recorded for oid, modes in one.footprint.locks.items() if Mode.ROW_EXCLUSIVE in modes}
         stores = stores_of(connection, written)
-        by_statement = {one.statement: self._completed(one, stores) for one in recorded}
+        completed = iter([self._completed(one, stores) for one in recorded])
         known = {*now, *(oid for one in recorded for oid in one.footprint.locks)}
         after = {**fingerprints(connection, known - now.keys()), **now}
         for key, group in asked.items():
-            entry = tuple(by_statement[statement] for statement in group)
-            oids = {oid for one in entry for oid in one.footprint.locks} | ({key} if key else set())
+            entry = tuple(islice(completed, len(group)))
+            oids = {key, *(oid for one in entry for oid in one.footprint.locks)}
             self._entries[key] = Entry(entry, {oid: after[oid] for oid in oids if oid in after})
 
     def _completed(self, recorded: Recorded, stores: Mapping[int, Store]) -> Recorded:

@@ -28,10 +28,9 @@ _TOKEN = re.compile(
 
 
 def numbered(sql: str) -> tuple[str, int]:
-    """``sql`` with ``:name``, ``%(name)s`` and ``%s`` written as ``$1``, ``$2`` …, and how many parameters it has."""
+    """``sql`` with ``:name``, ``%(name)s`` and ``%s`` written as ``$1``, ``$2`` …, and the highest of these numbers."""
     names: dict[str, int] = {}
-    numbers: set[int] = {int(m["number"]) for m in _TOKEN.finditer(sql) if m["number"]}
-    first = max(numbers, default=0)
+    first = max((int(match["number"]) for match in _TOKEN.finditer(sql) if match["number"]), default=0)
 
     def write(match: re.Match[str]) -> str:
         if match["number"] or match["skip"] is not None:
@@ -40,4 +39,4 @@ def numbered(sql: str) -> tuple[str, int]:
         return f"${names.setdefault(name, first + len(names) + 1)}"
 
     text = _TOKEN.sub(write, sql)
-    return text, len(numbers) + len(names)
+    return text, first + len(names)

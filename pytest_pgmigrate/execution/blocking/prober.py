@@ -37,13 +37,13 @@ _SETTINGS = (
     "SET lc_messages = 'C'",
 )
 
-_BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
 # Each group starts by undoing the one before it, failed or not.
 # Plans that foreign keys and triggers keep would take fewer locks the next time, so every statement plans anew.
 # What is deferred to COMMIT, which never comes, has to happen at once.
-_PROLOGUE = (b"ROLLBACK AND CHAIN", b"DISCARD PLANS", b"SET CONSTRAINTS ALL IMMEDIATE")
+_PROLOGUE = ("ROLLBACK AND CHAIN", "DISCARD PLANS", "SET CONSTRAINTS ALL IMMEDIATE")
 # A query may have taken session-level advisory locks, which a rollback leaves: the migration must not wait for them.
-_EPILOGUE = (b"ROLLBACK", b"SELECT pg_advisory_unlock_all()")
+_EPILOGUE = ("ROLLBACK", "SELECT pg_advisory_unlock_all()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,9 @@ class Outcome:
         return int(words[-1]) if words and words[0] in ("INSERT", "UPDATE", "DELETE") else None
 
 
+_Group = tuple[tuple[str, int], ...]
+"""Commands of one transaction, each with the number of its parameters."""
+
 _LOST = Outcome("08006", "the session was ended")
 
 
@@ -106,16 +109,17 @@ class Prober:
                     self._connection.execute(setting.encode())
         return self._connection
 
-    def try_each(self, statements: Sequence[str], *, lock_timeout_ms: int, then: str = "") -> list[Outcome]:
+    def try_each(self, statements: Sequence[tuple[str, int]], *, lock_timeout_ms: int, then: str = "") -> list[Outcome]:
         """Run each statement and the fixed query ``then`` in a transaction of its own, undone. In the order given.
 
+        A statement is its text and the number of its parameters, which are NULL.
         A session lost on the way costs the statement it was lost in; the others run in a new one. Raises psycopg.Error
         when no session can be opened.
         """
-        tail = (then.encode(),) if then else ()
+        tail = (then,) if then else ()
         outcomes: list[Outcome] = []
         while len(outcomes) < len(statements):
-            groups = [(*_PROLOGUE, sql.encode(), *tail) for sql in statements[len(outcomes) :]]
+            groups = [_group(*statement, tail) for statement in statements[len(outcomes) :]]
             self.connection.execute(f"SET lock_timeout = {lock_timeout_ms}".encode())
             done = self._pipeline(groups)
             outcomes += done
@@ -130,16 +134,16 @@ class Prober:
             self._connection.close()
             self._connection = None
 
-    def _pipeline(self, groups: Sequence[Sequence[bytes]]) -> list[Outcome]:
+    def _pipeline(self, groups: Sequence[_Group]) -> list[Outcome]:
         """Outcomes of the groups; fewer than asked for when the session was lost."""
         received: list[list[PGresult]] = []
         connection = self.connection
         pgconn = connection.pgconn
         try:
             pgconn.enter_pipeline_mode()
-            for group in ((_BEGIN,), *groups, _EPILOGUE):
-                for sql in group:
-                    pgconn.send_query_params(sql, None)
+            for group in (_plain(_BEGIN), *groups, _plain(*_EPILOGUE)):
+                for sql, parameters in group:
+                    pgconn.send_query_params(sql.encode(), [None] * parameters)
                 pgconn.pipeline_sync()
             connection.wait(_communicate(pgconn, len(groups) + 2, received))
             pgconn.exit_pipeline_mode()
@@ -147,6 +151,14 @@ class Prober:
             # The last list is the group in which the session ended.
             return [_outcome(results) for results in received[1:-1]]
         return [_outcome(results) for results in received[1 : len(groups) + 1]]
+
+
+def _group(sql: str, parameters: int, tail: tuple[str, ...]) -> _Group:
+    return (*_plain(*_PROLOGUE), (sql, parameters), *_plain(*tail))
+
+
+def _plain(*commands: str) -> _Group:
+    return tuple((command, 0) for command in commands)
 
 
 def _communicate(pgconn: PGconn, syncs: int, received: list[list[PGresult]]) -> PQGen[None]:

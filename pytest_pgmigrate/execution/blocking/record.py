@@ -6,7 +6,7 @@ https://www.postgresql.org/docs/current/view-pg-locks.html
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_pgmigrate.execution.blocking.prober import STATEMENT_TIMEOUT_MS, Outcome, Prober
@@ -24,11 +24,18 @@ _LOCKS = """SELECT relation || ' ' || mode FROM pg_locks
 WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation >= 16384"""
 
 
+_PLAN = "EXPLAIN "
+_ANOTHER_VERSION = "42"
+"""Class of the SQLSTATEs for what is misspelt, or not there at this version."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
     """A statement with what it locks; ``note`` says what went wrong."""
 
     statement: AppStatement
+    """As it is to be tried: planned only, when it could not be run."""
+
     footprint: Footprint
     note: str = ""
     sequences: frozenset[int] = frozenset()
@@ -37,54 +44,72 @@ class Recorded:
     plan: str = ""
     """What EXPLAIN showed of a user's query."""
 
+    again: bool = False
+    """It may run once the schema is another."""
+
 
 def record(prober: Prober, statements: Sequence[AppStatement]) -> list[Recorded]:
-    """Run each statement once. One that fails is planned instead: that takes its locks but for those of foreign keys."""
+    """Run each statement once, in the order given.
+
+    One that fails is planned instead: that takes its locks, but for those of foreign keys and triggers.
+    """
     sent = [statement for statement in statements if statement.runs]
     outcomes = dict(zip(sent, _run(prober, [s.sent for s in sent]), strict=True))
-    # What a user's query file says is not ours to repair.
-    failed = [s for s in sent if not outcomes[s].ran and not s.file]
-    planned = dict(zip(failed, _run(prober, [f"EXPLAIN {s.sql}" for s in failed]), strict=True))
+    failed = [s for s in sent if not outcomes[s].ran]
+    planned = dict(zip(failed, _run(prober, [(_PLAN + s.sql, 0) for s in failed]), strict=True))
     return [_recorded(s, outcomes.get(s), planned.get(s)) for s in statements]
 
 
-def _run(prober: Prober, statements: list[str]) -> list[Outcome]:
+def _run(prober: Prober, statements: list[tuple[str, int]]) -> list[Outcome]:
     return prober.try_each(statements, lock_timeout_ms=LOCK_TIMEOUT_MS, then=_LOCKS) if statements else []
 
 
 def _recorded(statement: AppStatement, outcome: Outcome | None, planned: Outcome | None) -> Recorded:
     if outcome is None:
         # The documented lock of reading a foreign table.
-        return Recorded(
-            statement,
-            Footprint({statement.oid: frozenset({Mode.ACCESS_SHARE})}, frozenset({statement.oid})),
-            f"{statement.label} was not tried: its rows are on another server",
-        )
-    seen = outcome if outcome.ran or planned is None else planned
-    locks: dict[int, set[Mode]] = defaultdict(set)
-    for row in seen.after:
-        oid, mode = row.split(" ")
-        locks[int(oid)].add(Mode.of(mode))
-    footprint = Footprint({oid: frozenset(modes) for oid, modes in locks.items()})
-    return Recorded(statement, footprint, _note(statement, outcome), plan=outcome.plan)
-
-
-def _note(statement: AppStatement, outcome: Outcome) -> str:
+        footprint = Footprint({statement.oid: frozenset({Mode.ACCESS_SHARE})}, frozenset({statement.oid}))
+        return Recorded(statement, footprint, f"{statement.label} was not tried: its rows are on another server")
     if outcome.ran:
-        if outcome.rows == 0:
-            return f"{statement.label} found no row to work on: what its foreign keys and triggers lock is derived, not seen"
-        return ""
-    reason = f"{outcome.message}{_line(statement, outcome)}"
-    if outcome.sqlstate == "57014":
-        reason = f"it ran longer than {STATEMENT_TIMEOUT_MS / 1000:g} s"
-    if statement.file:
-        return f"{statement.label} ({statement.file}) was left out: {reason}"
-    return (
-        f"{statement.label} could not be run ({reason}): what its foreign keys and triggers lock is derived, not seen"
+        return Recorded(statement, _footprint(outcome), _without_rows(statement, outcome), plan=outcome.plan)
+    assert planned is not None
+    if planned.ran:
+        note = f"{_called(statement)} could be planned, not run{_derived(statement)}: {_reason(statement, outcome)}"
+        return Recorded(replace(statement, prefix=_PLAN, parameters=0), _footprint(planned), note)
+    note = f"{_called(statement)} was left out: {_reason(statement, outcome)}"
+    return Recorded(
+        replace(statement, runs=False), Footprint(), note, again=outcome.sqlstate.startswith(_ANOTHER_VERSION)
     )
 
 
-def _line(statement: AppStatement, outcome: Outcome) -> str:
-    """Where in a user's file the server found the fault."""
+def _footprint(outcome: Outcome) -> Footprint:
+    locks: dict[int, set[Mode]] = defaultdict(set)
+    for row in outcome.after:
+        oid, mode = row.split(" ")
+        locks[int(oid)].add(Mode.of(mode))
+    return Footprint({oid: frozenset(modes) for oid, modes in locks.items()})
+
+
+def _without_rows(statement: AppStatement, outcome: Outcome) -> str:
+    """One note a table: several of its statements may have found no row."""
+    if outcome.rows != 0 or not (statement.rules or statement.acts):
+        return ""
+    return (
+        f"{statement.table} has no row to copy, or none that nothing refers to:"
+        " what its foreign keys and triggers lock is derived, not seen"
+    )
+
+
+def _called(statement: AppStatement) -> str:
+    return f"{statement.label} ({statement.file})" if statement.file else statement.label
+
+
+def _derived(statement: AppStatement) -> str:
+    return "; what its foreign keys and triggers lock is " + ("not known" if statement.file else "derived, not seen")
+
+
+def _reason(statement: AppStatement, outcome: Outcome) -> str:
+    if outcome.sqlstate == "57014":
+        return f"it ran longer than {STATEMENT_TIMEOUT_MS / 1000:g} s"
     at = outcome.position - 1 - len(statement.prefix)
-    return f", line {statement.sql.count(chr(10), 0, at) + 1}" if statement.file and at >= 0 else ""
+    line = f", line {statement.sql.count(chr(10), 0, at) + 1}" if statement.file and at >= 0 else ""
+    return f"{outcome.message}{line}"

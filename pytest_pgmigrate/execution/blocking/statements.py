@@ -40,10 +40,13 @@ class AppStatement:
     prefix: str = ""
     """What is sent before ``sql``, on one line."""
 
+    parameters: int = 0
+    """How many NULLs go with it, one for each parameter."""
+
     @property
-    def sent(self) -> str:
-        """The text to send."""
-        return self.prefix + self.sql
+    def sent(self) -> tuple[str, int]:
+        """The text to send, and how many parameters it has."""
+        return self.prefix + self.sql, self.parameters
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ class Trial:
         if before is not None:
             before.restore(prober.connection)
         results = {one: _verdict(outcomes.get(one), conflicts.get(one)) for one in recorded}
-        notes = (_note(one, outcomes.get(one)) for one in conflicts if results.get(one, False) is None)
+        notes = [_note(one, outcomes.get(one)) for one in conflicts if results.get(one, False) is None]
+        notes += [_row_note(one) for one in sendable if outcomes[one].waited_for_row and one not in conflicts]
         return cls(results, tuple(notes))
 
     def tried(self, recorded: Recorded) -> bool | None:
@@ -59,11 +60,11 @@ class Trial:
     def unforeseen(
         self, recorded: Recorded, locked: Mapping[int, Mode], names: Mapping[int, Relation]
     ) -> Conflict | None:
-        """For a statement that waited against the prediction: the strongest lock on what it uses, the likely cause."""
+        """For a statement that waited against the prediction: the strongest lock, the likely cause."""
         if not self.tried(recorded):
             return None
         footprint = recorded.footprint.locks
-        oid = max(locked, key=lambda oid: (oid in footprint, locked[oid], -oid))
+        oid = max(locked, key=lambda oid: (locked[oid], oid in footprint, -oid))
         wants = list(footprint.get(oid, ())) or [min(m for m in type(locked[oid]) if locked[oid].conflicts(m))]
         return Conflict(relation_of(oid, names), max(wants), locked[oid], by_rule=True)
 
@@ -96,3 +97,9 @@ def _note(recorded: Recorded, outcome: Outcome | None) -> str:
     if not outcome.ran:
         return f"{label} was predicted to wait; tried, it failed for another reason: {outcome.message}"
     return f"{label} was predicted to wait; tried, it found no row with which to show it"
+
+
+def _row_note(recorded: Recorded) -> str:
+    return (
+        f"{recorded.statement.label} waited for a row that the migration wrote: only locks on relations are judged here"
+    )

@@ -6,6 +6,7 @@ https://www.postgresql.org/docs/current/sql-explain.html
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.execution.blocking.parameters import numbered
@@ -25,6 +26,8 @@ _RUN = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) "
 _PLAN = "EXPLAIN (GENERIC_PLAN, FORMAT JSON) "
 GENERIC_PLAN_SINCE = 160000
 
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+
 
 def statements_from(queries: Sequence[AppQuery], server_version: int) -> tuple[list[AppStatement], list[str]]:
     """Statements for the queries that can be sent, and a note for each that cannot or not fully."""
@@ -32,7 +35,7 @@ def statements_from(queries: Sequence[AppQuery], server_version: int) -> tuple[l
     notes: list[str] = []
     for query in queries:
         text, parameters = numbered(query.sql)
-        reason = query.problem or ("" if text.strip().strip(";") else "it holds no query")
+        reason = query.problem or ("" if _COMMENTS.sub("", text).strip("; \t\r\n") else "it holds no query")
         if not reason and parameters and server_version < GENERIC_PLAN_SINCE:
             reason = "it has parameters, and only PostgreSQL 16 and later can plan it without their values"
         if reason:
@@ -44,7 +47,11 @@ def statements_from(queries: Sequence[AppQuery], server_version: int) -> tuple[l
                 " what its foreign keys and triggers lock is not known"
             )
         prefix = _PLAN if parameters else _RUN
-        statements.append(AppStatement(query.label, text, query.label, file=query.file, acts=True, prefix=prefix))
+        statements.append(
+            AppStatement(
+                query.label, text, query.label, file=query.file, acts=True, prefix=prefix, parameters=parameters
+            )
+        )
     return statements, notes
 
 
@@ -56,12 +63,10 @@ def checked_keys(plan: str) -> frozenset[tuple[str, str]]:
 
 # A constraint's trigger runs on both tables of a foreign key: here, only as a check of the referencing one.
 _CHECKED = b"""
-SELECT k.confrelid::int8, coalesce(array_agg(i.indexrelid::int8) FILTER (WHERE i.indislive), '{}')
+SELECT DISTINCT k.confrelid::int8
 FROM unnest(%s::text[], %s::text[]) AS t(relation, name)
 JOIN pg_constraint k ON k.conname = t.name AND k.contype = 'f' AND k.conrelid = ANY (%s::oid[])
 JOIN pg_class c ON c.oid = k.conrelid AND c.relname = t.relation
-LEFT JOIN pg_index i ON i.indrelid = k.confrelid
-GROUP BY k.oid, k.confrelid
 """
 
 
@@ -71,4 +76,4 @@ def rules_of(
     """The locks of foreign keys that were checked: for a NULL they are taken and given back before one can look."""
     relations, names = [relation for relation, _ in keys], [name for _, name in keys]
     rows = connection.execute(_CHECKED, (relations, names, list(written))).fetchall()
-    return tuple(Rule(table, Mode.ROW_SHARE, tuple(indexes)) for table, indexes in rows)
+    return tuple(Rule(table, Mode.ROW_SHARE) for (table,) in rows)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_pgmigrate.discovery.script import parse_script
-from pytest_pgmigrate.execution.database import Database
+from pytest_pgmigrate.execution.database import Database, Watch
 from pytest_pgmigrate.model.cluster import Cluster
 from pytest_pgmigrate.model.evidence import Step
 from pytest_pgmigrate.model.migration import Direction, Migration, TransactionRule
@@ -17,7 +17,7 @@ from pytest_pgmigrate.options import Settings
 
 SCHEMA = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 
-Watch = Callable[..., Step]
+Run = Callable[..., Step]
 
 
 @pytest.fixture(params=["embedded_cluster", "local_cluster"], ids=["embedded", "local"], scope="module")
@@ -37,7 +37,9 @@ def template(cluster: Cluster) -> Iterator[str]:
 
 @contextmanager
 def opened(cluster: Cluster, template: str) -> Iterator[Database]:
-    database = Database(cluster, cluster.create_database("kind", template=template), Settings(), fresh=True)
+    # Without trying the application's statements, which has tests of its own.
+    name = cluster.create_database("kind", template=template)
+    database = Database(cluster, name, Settings(), fresh=True, watch=Watch(blocking=False))
     try:
         yield database
     finally:
@@ -51,7 +53,7 @@ def migration(text: str, rule: TransactionRule = TransactionRule.IMPLICIT) -> Mi
 
 
 @pytest.fixture
-def watch(cluster: Cluster, template: str) -> Iterator[Watch]:
+def watch(cluster: Cluster, template: str) -> Iterator[Run]:
     """Run a script on a fresh copy of the schema, watched."""
     with opened(cluster, template) as database:
 

@@ -8,7 +8,7 @@ from pytest_pgmigrate.model.cluster import Cluster
 from pytest_pgmigrate.model.evidence import Step
 from pytest_pgmigrate.model.migration import Direction, TransactionRule
 from pytest_pgmigrate.model.watch import Relation, StatementSeen
-from tests.execution.probes.conftest import Watch, migration, opened
+from tests.execution.probes.conftest import Run, migration, opened
 from tests.execution.probes.statement_kinds import KINDS, SHORT, Kind
 
 SOURCES = {"pg_locks": "", "internal commit": "@commit", "wal": "@wal", "documented": "@documented"}
@@ -50,7 +50,7 @@ def rule(kind: Kind) -> TransactionRule:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.sql[:60])
-def test_locks_and_work(watch: Watch, cluster: Cluster, kind: Kind) -> None:
+def test_locks_and_work(watch: Run, cluster: Cluster, kind: Kind) -> None:
     step: Step = watch(f"{kind.sql};\n", rule(kind))
 
     assert (step.error is not None) == kind.fails, step.error

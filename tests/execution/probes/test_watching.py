@@ -10,7 +10,7 @@ from pytest_pgmigrate.model.locks import Mode
 from pytest_pgmigrate.model.migration import Direction
 from pytest_pgmigrate.model.watch import StatementSeen
 from pytest_pgmigrate.options import Settings
-from tests.execution.probes.conftest import Watch, migration, opened
+from tests.execution.probes.conftest import Run, migration, opened
 
 
 def held(seen: StatementSeen) -> dict[str, tuple[Mode, int]]:
@@ -26,7 +26,7 @@ def transactions(step: Step) -> list[int]:
     return [seen.transaction for seen in step.watched]
 
 
-def test_a_lock_is_held_on_to_the_end_of_its_transaction(watch: Watch) -> None:
+def test_a_lock_is_held_on_to_the_end_of_its_transaction(watch: Run) -> None:
     step = watch("ALTER TABLE p ADD COLUMN x int;\nUPDATE o SET v = 0;\nCREATE INDEX o_v ON o (v);\n")
 
     first, second, third = step.watched
@@ -38,7 +38,7 @@ def test_a_lock_is_held_on_to_the_end_of_its_transaction(watch: Watch) -> None:
     assert [lock.relation.name for lock in third.taken if lock.relation.holds_rows] == ["public.o"]
 
 
-def test_a_commit_of_the_files_own_gives_locks_back(watch: Watch) -> None:
+def test_a_commit_of_the_files_own_gives_locks_back(watch: Run) -> None:
     step = watch("BEGIN;\nALTER TABLE p ADD COLUMN x int;\nCOMMIT;\nALTER TABLE o ADD COLUMN x int;\n")
 
     by_line = {seen.statement.place.line: seen for seen in step.watched}
@@ -47,7 +47,7 @@ def test_a_commit_of_the_files_own_gives_locks_back(watch: Watch) -> None:
     assert by_line[2].transaction != by_line[4].transaction
 
 
-def test_a_table_of_the_migrations_own_is_new_for_all_of_it(watch: Watch) -> None:
+def test_a_table_of_the_migrations_own_is_new_for_all_of_it(watch: Run) -> None:
     step = watch(
         "-- pgmigrate: no-transaction\n"
         "CREATE TABLE fresh (id int);\nINSERT INTO fresh SELECT 1;\nALTER TABLE fresh ADD COLUMN x int;\n"
@@ -63,7 +63,7 @@ def test_a_table_of_the_migrations_own_is_new_for_all_of_it(watch: Watch) -> Non
     assert step.watched[3].built == ()
 
 
-def test_settings_are_those_in_force_when_the_statement_starts(watch: Watch) -> None:
+def test_settings_are_those_in_force_when_the_statement_starts(watch: Run) -> None:
     step = watch(
         "BEGIN;\nSET LOCAL lock_timeout = '3s';\nALTER TABLE p ADD COLUMN x int;\n"
         "SELECT set_config('lock_timeout', '4s', true);\nALTER TABLE p ADD COLUMN y int;\nCOMMIT;\n"
@@ -75,7 +75,7 @@ def test_settings_are_those_in_force_when_the_statement_starts(watch: Watch) -> 
     assert in_force == {3: "3s", 4: "3s", 5: "4s", 7: "30s"}
 
 
-def test_set_transaction_still_comes_first(watch: Watch) -> None:
+def test_set_transaction_still_comes_first(watch: Run) -> None:
     step = watch(
         "BEGIN;\nSET LOCAL lock_timeout = '3s';\nSET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\n"
         "ALTER TABLE p ADD COLUMN x int;\nCOMMIT;\n"
@@ -85,7 +85,7 @@ def test_set_transaction_still_comes_first(watch: Watch) -> None:
     assert held(step.watched[3]) == {"p": (Mode.ACCESS_EXCLUSIVE, 3)}
 
 
-def test_rows_that_parallel_workers_read_are_counted(watch: Watch) -> None:
+def test_rows_that_parallel_workers_read_are_counted(watch: Run) -> None:
     step = watch(
         "SET max_parallel_workers_per_gather = 2;\nSET min_parallel_table_scan_size = 0;\nSET parallel_setup_cost = 0;\n"
         "SET parallel_tuple_cost = 0;\nSELECT count(*) FROM p WHERE v > 0;\nRESET ALL;\n"
@@ -109,7 +109,7 @@ def test_wal_bytes_are_the_same_every_time(cluster: Cluster, template: str) -> N
         assert abs(first - other) <= 200, seen
 
 
-def test_commits_are_not_held_when_the_migration_forbids_it(watch: Watch) -> None:
+def test_commits_are_not_held_when_the_migration_forbids_it(watch: Run) -> None:
     step = watch(
         "-- pgmigrate: no-transaction\nSET synchronous_commit = off;\nCREATE INDEX CONCURRENTLY p_t ON p (t);\n"
         "RESET synchronous_commit;\n"
@@ -122,7 +122,7 @@ def test_commits_are_not_held_when_the_migration_forbids_it(watch: Watch) -> Non
     assert "synchronous_commit to off" in note
 
 
-def test_a_routine_that_turns_waiting_off_is_noticed(watch: Watch) -> None:
+def test_a_routine_that_turns_waiting_off_is_noticed(watch: Run) -> None:
     step = watch(
         "-- pgmigrate: no-transaction\n"
         "DO $$ BEGIN PERFORM set_config('synchronous_commit', 'off', false); UPDATE p SET v = 1; COMMIT; END $$;\n"
@@ -132,7 +132,7 @@ def test_a_routine_that_turns_waiting_off_is_noticed(watch: Watch) -> None:
     assert any("sets synchronous_commit itself" in note for note in step.notes)
 
 
-def test_a_procedure_that_commits_is_held_at_each_commit(watch: Watch) -> None:
+def test_a_procedure_that_commits_is_held_at_each_commit(watch: Run) -> None:
     step = watch(
         "CREATE PROCEDURE batches() LANGUAGE plpgsql AS $$ BEGIN\n"
         "  FOR i IN 1..3 LOOP UPDATE o SET v = i WHERE id = i; COMMIT; END LOOP;\nEND $$;\n"
@@ -146,7 +146,7 @@ def test_a_procedure_that_commits_is_held_at_each_commit(watch: Watch) -> None:
     assert [(c.relation.name, c.updated) for c in seen.counts] == [("public.o", 3)]
 
 
-def test_a_function_that_commits_inside_a_do_block_without_the_word(watch: Watch) -> None:
+def test_a_function_that_commits_inside_a_do_block_without_the_word(watch: Run) -> None:
     """The block is refused between BEGIN and COMMIT of ours (2D000), and then runs as the tool sends it."""
     watch("CREATE PROCEDURE one() LANGUAGE plpgsql AS $$ BEGIN UPDATE o SET v = 9; COMMIT; END $$;\n")
     step = watch("DO $$ BEGIN EXECUTE 'CA' || 'LL one()'; END $$;\n")
@@ -156,7 +156,7 @@ def test_a_function_that_commits_inside_a_do_block_without_the_word(watch: Watch
     assert step.error.sqlstate == "2D000"
 
 
-def test_the_session_is_terminated_by_its_own_statement(watch: Watch) -> None:
+def test_the_session_is_terminated_by_its_own_statement(watch: Run) -> None:
     step = watch("ALTER TABLE p ADD COLUMN x int;\nSELECT pg_terminate_backend(pg_backend_pid());\n")
 
     assert step.error is not None
@@ -167,9 +167,9 @@ def test_the_session_is_terminated_by_its_own_statement(watch: Watch) -> None:
 
 def test_a_lock_that_never_comes_ends_with_the_time_out(cluster: Cluster, template: str) -> None:
     name = cluster.create_database("kind", template=template)
-    from pytest_pgmigrate.execution.database import Database
+    from pytest_pgmigrate.execution.database import Database, Watch
 
-    database = Database(cluster, name, Settings(lock_timeout=0.3), fresh=True)
+    database = Database(cluster, name, Settings(lock_timeout=0.3), fresh=True, watch=Watch(blocking=False))
     try:
         with cluster.connect(name, autocommit=False) as other:
             other.execute("LOCK TABLE p IN ROW EXCLUSIVE MODE")
@@ -186,7 +186,7 @@ def test_a_lock_that_never_comes_ends_with_the_time_out(cluster: Cluster, templa
     assert held(seen) == {"p": (Mode.SHARE_UPDATE_EXCLUSIVE, 0)}
 
 
-def test_nothing_is_left_of_the_gate(watch: Watch, cluster: Cluster) -> None:
+def test_nothing_is_left_of_the_gate(watch: Run, cluster: Cluster) -> None:
     assert watch("CREATE INDEX CONCURRENTLY p_t ON p (t);\n").error is None
 
     with cluster.connect(cluster.maintenance_database) as connection:
@@ -197,7 +197,7 @@ def test_nothing_is_left_of_the_gate(watch: Watch, cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("text", ["SAVEPOINT a;\nALTER TABLE p ADD COLUMN x int;\n", "SELECT 1;\nSAVEPOINT a;\n"])
-def test_what_cannot_be_split_is_said(watch: Watch, text: str) -> None:
+def test_what_cannot_be_split_is_said(watch: Run, text: str) -> None:
     step = watch(text)
 
     assert step.error is not None
@@ -205,7 +205,7 @@ def test_what_cannot_be_split_is_said(watch: Watch, text: str) -> None:
     assert ["SAVEPOINT without BEGIN" in note for note in step.notes] == [True]
 
 
-def test_an_error_inside_a_savepoint_gives_its_locks_back(watch: Watch) -> None:
+def test_an_error_inside_a_savepoint_gives_its_locks_back(watch: Run) -> None:
     step = watch(
         "BEGIN;\nSAVEPOINT a;\nALTER TABLE p ADD COLUMN x int;\nROLLBACK TO SAVEPOINT a;\n"
         "ALTER TABLE o ADD COLUMN x int;\nCOMMIT;\n"

@@ -89,7 +89,10 @@ class Line:
             return
         pgconn = self._pgconn
         pgconn.enter_pipeline_mode()
-        for sql, parameters, answer in asked:
+        for number, (sql, parameters, answer) in enumerate(asked):
+            if number:
+                # Else the server keeps its answers until the last one is there.
+                pgconn.send_flush_request()
             name = self._names.get(sql)
             if name is None:
                 # Never the same name twice: what was prepared before a failure stays prepared.

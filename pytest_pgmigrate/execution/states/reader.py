@@ -199,7 +199,7 @@ class StateReader:
             self._read_files()
             self._first(connection, self._catalog)
         else:
-            values = self._sequences.ask(line)
+            values = self._sequences.ask(line, touched)
             self._next(self._catalog, touched)
         if position.quiet:
             self._start, self._xmin = position.lsn, position.xmin

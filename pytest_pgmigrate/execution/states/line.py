@@ -90,10 +90,7 @@ class Line:
             return
         pgconn = self._pgconn
         pgconn.enter_pipeline_mode()
-        for number, (sql, parameters, answer) in enumerate(asked):
-            if number:
-                # Else the server keeps its answers until the last one is there.
-                pgconn.send_flush_request()
+        for sql, parameters, answer in asked:
             name = self._names.get(sql)
             if name is None:
                 # Never the same name twice: what was prepared before a failure stays prepared.

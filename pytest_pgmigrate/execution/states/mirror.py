@@ -156,17 +156,12 @@ class Asked:
     def __init__(
         self, line: Line, wanted: Wanted, xmin: str | None, whole: Mapping[str, bytes], some: Mapping[str, bytes]
     ) -> None:
-        branches: list[bytes] = []
+        self.whole = [name for name in whole if name in wanted and wanted[name] is None]
         parameters: list[str | None] = [xmin]
-        self.whole: list[str] = []
-        for name in whole:
-            if name not in wanted:
-                continue
-            blocks = wanted[name]
-            if blocks is None:
-                branches.append(whole[name])
-                self.whole.append(name)
-            else:
+        branches = [whole[name] for name in self.whole]
+        for name in some:
+            blocks = wanted.get(name)
+            if blocks is not None:
                 parameters.append(f"{{{','.join(map(str, blocks))}}}")
                 branches.append(some[name].replace(b"$blocks", b"$%d" % len(parameters)))
         self._answer = line.ask(b" union all ".join(branches), *parameters) if branches else None

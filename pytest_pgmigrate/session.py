@@ -44,6 +44,8 @@ class HistoryRun:
     history: History
     findings: tuple[Finding, ...]
     wanted: set[str] = field(default_factory=set)
+    last_wanted: int = -1
+    """Index of the last migration that is judged."""
     examination: Examination | None = None
     position: int = 0
     unfilled: tuple[SeedReport, ...] = ()
@@ -149,6 +151,7 @@ class Run:
     def select(self, run: HistoryRun, migration: Migration) -> None:
         """This migration is judged in this run; the others are only applied."""
         run.wanted.add(migration.key)
+        run.last_wanted = max(run.last_wanted, migration.index)
 
     def result(
         self, run: HistoryRun, migration: Migration, part: Part, progress: Callable[[str], None]
@@ -206,7 +209,7 @@ class Run:
                 )
             if migration.key in run.wanted:
                 run.said += run.judged[migration.key]
-        if target.index >= max(m.index for m in migrations if m.key in run.wanted):
+        if target.index >= run.last_wanted:
             self._finish(run)
 
     def _examine(self, run: HistoryRun, migration: Migration, progress: Callable[[str], None]) -> MigrationEvidence:
@@ -297,17 +300,16 @@ class Run:
 
     def document(self) -> Document:
         """The run as the JSON report has it: what reports are made from, and what xdist workers send home."""
-        entries = [
-            history_entry(
-                run.history.folder,
-                m,
-                {p.value: v.outcome for (key, p), v in run.verdicts.items() if key == m.key},
-                run.evidence.get(m.key),
-            )
-            for run in self.histories
-            for m in run.history.migrations
-            if m.key in run.wanted
-        ]
+        entries = []
+        for run in self.histories:
+            outcomes: dict[str, dict[str, str]] = {}
+            for (key, part), verdict in run.verdicts.items():
+                outcomes.setdefault(key, {})[part.value] = verdict.outcome
+            entries += [
+                history_entry(run.history.folder, m, outcomes.get(m.key, {}), run.evidence.get(m.key))
+                for m in run.history.migrations
+                if m.key in run.wanted
+            ]
         return build(
             engine=self._cluster.engine if self._cluster else "",
             postgresql=".".join(map(str, self._cluster.version)) if self._cluster else "",

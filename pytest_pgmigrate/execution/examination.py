@@ -241,6 +241,8 @@ class Examination:
     def _rerun(self, migration: Migration, lane: _Lane) -> None:
         work = self.space.work
         before = work.reader.last or work.state()
+        # Most of the time nothing changes any more, and the replica has answered by then.
+        work.reader.ask_replica()
         lane.rerun = work.run("up without a down", migration, Direction.UP, watched=False)
         if lane.rerun.error is not None and undone_by_the_server(migration.up):
             return

@@ -2,9 +2,9 @@
 
 The least: one libpq connection that sends the same files up, down and up on the same server. Ours: every migration
 up, down, up and up once more, five states and the replica check; seeding, lane B and drills off, and once with them on.
-Both run side by side, in turn, on one cluster; start-up is taken off.
+Both run side by side, in turn, on one cluster; start-up is taken off both sides: what a chain of one migration takes.
 
-    python -m tests.benchmarks.chain [--migrations 100] [--rounds 3] [--long]
+    python -m tests.benchmarks.chain [--migrations 100] [--rounds 3] [--long | --lane]
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def least(run: Run, folder: Path) -> float:
 
 
 def ours(run: Run, folder: Path) -> list[float]:
-    """Seconds per migration of the whole examination and judgement, without start-up."""
+    """Seconds per migration of the whole examination and judgement, the servers being up; the first opens the database."""
     run.histories.clear()
     run.discover([folder])
     [history_run] = run.histories
@@ -139,21 +139,28 @@ def main() -> None:
     parser.add_argument("--migrations", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--long", action="store_true", help="also the 1,000-migration chain")
+    parser.add_argument("--lane", action="store_true", help="lane A alone")
     parser.add_argument("--engine", default="embedded")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "short" / "migrations"
         write_chain(folder, arguments.migrations)
+        one = Path(temporary) / "one" / "migrations"
+        write_chain(one, 1)
         bare = Run(Settings(engine=arguments.engine, rows=0, later_rows=0), folder.parent, Extras())
         bare.start(lambda text: None)
         full = Run(Settings(engine=arguments.engine), folder.parent, Extras())
         full._cluster = bare._cluster
         floors, lanes, fulls = [], [], []
         for _ in range(arguments.rounds):
-            floors.append(least(bare, folder))
-            lanes.append(sum(ours(bare, folder)))
-            fulls.append(sum(ours(full, folder)))
+            floors.append(least(bare, folder) - least(bare, one))
+            lanes.append(sum(ours(bare, folder)) - sum(ours(bare, one)))
+            if not arguments.lane:
+                fulls.append(sum(ours(full, folder)) - sum(ours(full, one)))
         report(f"{arguments.migrations} migrations, lane A, states, replica", lanes, floors)
+        if arguments.lane:
+            bare.close()
+            return
         report(f"{arguments.migrations} migrations, with rows and lane B", fulls, floors)
         if arguments.long:
             long = Path(temporary) / "long" / "migrations"
@@ -166,8 +173,6 @@ def main() -> None:
                 flush=True,
             )
         bare.close()
-        one = Path(temporary) / "one" / "migrations"
-        write_chain(one, 1)
         flags = ("--pgmigrate-rows=0",)
         start = statistics.median(whole_process(one, *flags) for _ in range(arguments.rounds))
         whole = statistics.median(whole_process(folder, *flags) for _ in range(arguments.rounds))

@@ -37,6 +37,7 @@ _DEPENDENTS = b"""
 """
 _CLASS_OF_KIND = {"relation": PG_CLASS, "sequence": PG_CLASS, "function": PG_PROC, "type": PG_TYPE}
 _OF_PG_CLASS = frozenset(("relation", "sequence", *RELATION_PARTS))
+_GROUPED: dict[str, Unit] = {name: (f"group {group.name}", 0) for group in GROUPS for name in group.catalogs}
 _QUERY_HOLDERS = frozenset((PG_REWRITE, PG_PROC, PG_POLICY))
 
 
@@ -108,7 +109,7 @@ class Catalog:
             self.read()
             return
         dirty = {self._group_of_class.get(int(u[0][3:]), u) if u[0].startswith("of ") else u for u in dirty}
-        dirty |= {unit for name, unit in self._grouped().items() if name in wrote.grouped}
+        dirty |= self.group_units(wrote.grouped)
         if EVERYTHING in dirty:
             self.read()
             return
@@ -117,7 +118,7 @@ class Catalog:
 
     def group_units(self, grouped: Collection[str]) -> set[Unit]:
         """The groups that these catalogs belong to."""
-        return {unit for name, unit in self._grouped().items() if name in grouped}
+        return {_GROUPED[name] for name in grouped if name in _GROUPED}
 
     def connect(self, line: Line) -> None:
         """Go on with another connection to the same database."""
@@ -127,9 +128,6 @@ class Catalog:
         """Whether another server gives the same objects for these groups."""
         found = fetcher.fetch(units, {})
         return all(found[unit].objects == self._units[unit].objects for unit in units)
-
-    def _grouped(self) -> dict[str, Unit]:
-        return {name: (f"group {group.name}", 0) for group in GROUPS for name in group.catalogs}
 
     def _refresh(self, dirty: set[Unit]) -> None:
         done: set[Unit] = set()
@@ -157,20 +155,22 @@ class Catalog:
     def _take(self, asked: set[Unit], fetched: dict[Unit, Fetched]) -> None:
         """Put units in place of what was there."""
         objects = dict(self._objects)
-        known: dict[ObjectKey, Attributes] = {}
+        gone: set[ObjectKey] = set()
         for unit in asked:
             old = self._units.pop(unit, None)
             if old is not None:
-                for key in old.objects:
-                    known[key] = objects.pop(key, {})
+                gone.update(old.objects)
             self._drop(unit)
         for unit, new in fetched.items():
             self._units[unit] = new
             for key, attributes in new.objects.items():
-                # The same object when nothing differs: comparing two states then is comparing addresses.
-                same = known.get(key)
-                objects[key] = same if same == attributes and same is not None else attributes
+                # The same object in the same place when nothing differs: comparing two states then is comparing addresses.
+                if key not in gone or objects.get(key) != attributes:
+                    objects[key] = attributes
+                gone.discard(key)
             self._keep(unit, new)
+        for key in gone:
+            objects.pop(key, None)
         self._objects = objects
 
     def _drop(self, unit: Unit) -> None:

@@ -8,6 +8,7 @@ https://www.postgresql.org/docs/current/catalogs.html
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 Unit = tuple[str, int]
 Reference = tuple[int, int]
@@ -114,6 +115,7 @@ MIRRORED: tuple[Mirrored, ...] = (
 )
 
 
+@lru_cache(maxsize=4096)
 def unit_of(text: str) -> Unit:
     """``column/16400`` as a unit; a description's ``of 1255/16400`` keeps its class in the kind."""
     kind, _, oid = text.rpartition("/")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import compress, islice
+from operator import is_, is_not
 
 from pytest_pgmigrate.model.state import (
     Attributes,
@@ -32,10 +34,7 @@ def compare(old: State, new: State, *, ignore_position: bool = False) -> Differe
 def _objects(old: Mapping[ObjectKey, Attributes], new: Mapping[ObjectKey, Attributes]) -> tuple[ObjectChange, ...]:
     if old is new or old == new:
         return ()
-    # Two states of one reader share keys and attributes of everything that was not read again. Looking up addresses is
-    # many times quicker than hashing thousands of keys; whatever is not the very same is then compared properly.
-    same = dict(zip(map(id, old.values()), old, strict=True))
-    suspects = [(key, after, old.get(key)) for key, after in new.items() if same.get(id(after)) is not key]
+    suspects = _suspects(old, new)
     extra = {key for key, _, before in suspects if before is None}
     missing: set[ObjectKey] = set()
     if len(old) > len(new) - len(extra):
@@ -46,6 +45,24 @@ def _objects(old: Mapping[ObjectKey, Attributes], new: Mapping[ObjectKey, Attrib
         if before is not None:
             changes += _attributes(key, before, after)
     return tuple(sorted(changes, key=lambda change: (change.key, change.change, change.attribute)))
+
+
+def _suspects(
+    old: Mapping[ObjectKey, Attributes], new: Mapping[ObjectKey, Attributes]
+) -> list[tuple[ObjectKey, Attributes, Attributes | None]]:
+    """Objects of ``new`` that may differ, each with what ``old`` has under its key.
+
+    Two states of one reader share keys and attributes of everything that was not read again, mostly in the same places.
+    Comparing addresses is many times quicker than hashing thousands of keys; whatever is not the very same is then
+    compared properly.
+    """
+    common = min(len(old), len(new))
+    if all(map(is_, old, new)):
+        changed = map(is_not, old.values(), new.values())
+        suspects = [(key, new[key], old.get(key)) for key in compress(new, changed)]
+        return suspects + [(key, new[key], None) for key in islice(new, common, None)]
+    same = dict(zip(map(id, old.values()), old, strict=True))
+    return [(key, after, old.get(key)) for key, after in new.items() if same.get(id(after)) is not key]
 
 
 def _follows(key: ObjectKey, objects: Mapping[ObjectKey, Attributes], gone: set[ObjectKey]) -> bool:

@@ -118,6 +118,7 @@ class Fetcher:
         if layout is None:
             layout = self._layouts[part.kind] = _Layout.of(answer)
         remember = _REMEMBER.get(part.kind)
+        leavable = part.kind in ("relation", "sequence")
         for row in answer.rows():
             oid: int = row[0]
             relation = None
@@ -126,7 +127,7 @@ class Fetcher:
                 if relation is None:
                     continue
             extra = {alias: row[number] for number, alias in layout.hidden}
-            if self._left_out(part, row, extra, relations):
+            if leavable and self._left_out(part, row, extra, relations):
                 continue
             unit = found.get((part.kind, oid))
             if unit is None:
@@ -149,8 +150,6 @@ class Fetcher:
                 unit.objects[key] = attributes
 
     def _left_out(self, part: Part, row: tuple[Any, ...], extra: Row, relations: Mapping[int, Relation]) -> bool:
-        if part.kind not in ("relation", "sequence"):
-            return False
         if part.kind == "sequence" and extra["_owner"] and extra["_owner"] not in relations:
             return True
         return bool(self._exclude_tables & {extra["_name"], f"{extra['_schema']}.{extra['_name']}", row[3]})

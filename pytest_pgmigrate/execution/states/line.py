@@ -59,6 +59,7 @@ class Line:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
+        self.version = connection.info.server_version
         self._pgconn = connection.pgconn
         self._transformer = Transformer(connection)
         self._names: dict[bytes, bytes] = {}

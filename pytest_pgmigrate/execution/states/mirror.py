@@ -8,6 +8,7 @@ are alive in a written block, and the rows there that a recent transaction wrote
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_pgmigrate.execution.states.catalogs import BUILTIN, MIRRORED, Mirrored, Reference, Unit, unit_of
@@ -19,34 +20,36 @@ Wanted = Mapping[str, frozenset[int] | None]
 """Blocks to look at by catalog; None for all of them."""
 
 
+Block = dict[str, tuple[Unit, int]]
+"""Rows by place: unit and own OID."""
+
+
 class LostTrack(Exception):
     """The rows found do not follow from those known; everything must be read again."""
 
 
 class Mirror:
-    """What is known of the rows: per catalog their places, each with its unit and own OID."""
+    """What is known of the rows: per catalog and block their places, each with its unit and own OID."""
 
     def __init__(self, class_oids: Mapping[str, int]) -> None:
         self._class_oids = class_oids
-        self._rows: dict[str, dict[str, tuple[Unit, int]]] = {}
-        self._blocks: dict[str, dict[str, set[str]]] = {}
+        self._rows: dict[str, dict[int, Block]] = {}
         self.owners: dict[Reference, Unit] = {}
         self.born: set[Reference] = set()
         """What the last update found for the first time."""
 
     def units(self) -> set[Unit]:
         """Every unit that some row belongs to."""
-        found = {unit for rows in self._rows.values() for unit, _ in rows.values()}
-        return self._resolve(found)
+        blocks = [block for catalog in self._rows.values() for block in catalog.values()]
+        return self._resolve({unit for block in blocks for unit, _ in block.values()})
 
     def fill(self, line: Line) -> None:
         """Read all rows."""
         everything: dict[str, frozenset[int] | None] = {catalog.name: None for catalog in MIRRORED}
         self._rows = {catalog.name: {} for catalog in MIRRORED}
-        self._blocks = {catalog.name: {} for catalog in MIRRORED}
         self.owners = {}
-        for name, _, fresh in read_rows(line, everything, None):
-            self._learn(name, fresh)
+        for found in Asked(line, everything, None, _ROWS, _ROWS_OF_BLOCKS).found():
+            self._learn(found)
         self.born = set()
 
     def update(self, line: Line, wanted: Wanted, xmin: str) -> set[Unit]:
@@ -56,57 +59,67 @@ class Mirror:
         """
         dirty: set[Unit] = set()
         self.born, known = set(), set[Reference]()
-        arrived: list[tuple[str, list[str]]] = []
-        for name, alive, fresh in read_rows(line, wanted, xmin):
-            before = self._known(name, wanted[name])
-            gone = before - alive
-            written = {row.split(" ", 1)[0] for row in fresh}
-            if not alive - before <= written:
-                raise LostTrack(name)
+        arrived: list[Found] = []
+        for found in self._all(Asked(line, wanted, xmin, _ROWS, _ROWS_OF_BLOCKS)):
+            before = self._rows[found.catalog].get(found.block, {}).keys()
+            gone = before - found.alive
+            written = {row.split(" ", 1)[0] for row in found.fresh}
+            if not found.alive - before <= written:
+                raise LostTrack(found.catalog)
             # Known already and still recent: read again, which costs little.
-            gone.update(written & before)
-            dirty |= self._forget(name, gone, known)
-            arrived.append((name, fresh))
+            gone |= written & before
+            dirty |= self._forget(found, gone, known)
+            arrived.append(found)
         # Comments on what was just dropped cannot be resolved any more, and need not be.
-        for name, fresh in arrived:
-            dirty |= self._learn(name, fresh)
+        for found in arrived:
+            dirty |= self._learn(found)
         self.born -= known
         return self._resolve(dirty)
 
-    def matches(self, line: Line, wanted: Wanted) -> bool:
-        """Whether another server has the very same rows in these blocks (a physical replica must)."""
-        for name, alive, _ in _read(line, wanted, None, _PLACES, _PLACES_OF_BLOCKS):
-            known, rows = self._known(name, wanted[name]), self._rows[name]
+    def ask_places(self, line: Line, wanted: Wanted) -> Asked:
+        """Ask another server for the places in these blocks; ``matches`` takes the answer in."""
+        return Asked(line, wanted, None, _PLACES, _PLACES_OF_BLOCKS)
+
+    def matches(self, asked: Asked) -> bool:
+        """Whether the other server has the very same rows in the blocks asked for (a physical replica must)."""
+        for found in self._all(asked):
+            rows = self._rows[found.catalog].get(found.block, {})
+            known = rows.keys()
             # Of built-in objects only those rows are known that changed since initdb, and none is asked for here.
-            if not alive <= known or any(rows[place][0] != BUILTIN for place in known - alive):
+            if not found.alive <= known or any(rows[place][0] != BUILTIN for place in known - found.alive):
                 return False
         return True
 
-    def _known(self, name: str, blocks: frozenset[int] | None) -> set[str]:
-        if blocks is None:
-            return set(self._rows[name])
-        places = self._blocks[name]
-        return set[str]().union(*[places.get(str(block), ()) for block in blocks])
+    def _all(self, asked: Asked) -> list[Found]:
+        """What was found, and of catalogs asked for as a whole the known blocks in which nothing is alive any more."""
+        found = asked.found()
+        for name in asked.whole:
+            seen = {one.block for one in found if one.catalog == name}
+            found += [Found(name, block) for block in self._rows[name] if block not in seen]
+        return found
 
-    def _forget(self, name: str, places: Iterable[str], known: set[Reference]) -> set[Unit]:
-        rows, blocks, oid = self._rows[name], self._blocks[name], self._class_oids[name]
+    def _forget(self, found: Found, places: Iterable[str], known: set[Reference]) -> set[Unit]:
+        if not places:
+            return set()
+        rows, oid = self._rows[found.catalog][found.block], self._class_oids[found.catalog]
         dirty = set()
         for place in places:
             unit, own = rows.pop(place)
-            blocks[_block(place)].discard(place)
             dirty.add(self._resolve_one(unit))
             if own:
                 known.add((oid, own))
                 self.owners.pop((oid, own), None)
         return dirty
 
-    def _learn(self, name: str, fresh: Iterable[str]) -> set[Unit]:
-        rows, blocks, oid = self._rows[name], self._blocks[name], self._class_oids[name]
+    def _learn(self, found: Found) -> set[Unit]:
+        if not found.fresh:
+            return set()
+        rows, oid = self._rows[found.catalog].setdefault(found.block, {}), self._class_oids[found.catalog]
         dirty = set()
-        for row in fresh:
-            place, unit, own = _parse(row)
+        for row in found.fresh:
+            place, number, text = row.split(" ", 2)
+            unit, own = unit_of(text), int(number)
             rows[place] = (unit, own)
-            blocks.setdefault(_block(place), set()).add(place)
             dirty.add(unit)
             if own:
                 self.owners[oid, own] = unit
@@ -118,45 +131,64 @@ class Mirror:
 
     def _resolve_one(self, unit: Unit) -> Unit:
         kind, oid = unit
-        if kind.startswith("of "):
-            return self.owners.get((int(kind[3:]), oid), unit)
         if kind == "column":
             # Columns of an index hold nothing but statistics targets, which are shown with the index.
             owner = self.owners.get((self._class_oids["pg_class"], oid))
             return owner if owner is not None and owner[0] == "index" else unit
+        if kind.startswith("of "):
+            return self.owners.get((int(kind[3:]), oid), unit)
         return unit
 
 
-def read_rows(line: Line, wanted: Wanted, xmin: str | None) -> list[tuple[str, set[str], list[str]]]:
-    """Places alive and rows recently written of each wanted catalog: ``(catalog, places, rows)``."""
-    return _read(line, wanted, xmin, _ROWS, _ROWS_OF_BLOCKS)
+@dataclass(slots=True)
+class Found:
+    """One block of a catalog: places alive, and rows recently written as ``place own unit``."""
+
+    catalog: str
+    block: int
+    alive: set[str] = field(default_factory=set)
+    fresh: list[str] = field(default_factory=list)
 
 
-def _read(
-    line: Line, wanted: Wanted, xmin: str | None, whole: Mapping[str, bytes], some: Mapping[str, bytes]
-) -> list[tuple[str, set[str], list[str]]]:
-    branches: list[bytes] = []
-    parameters: list[str | None] = [xmin]
-    for name in whole:
-        if name not in wanted:
-            continue
-        blocks = wanted[name]
-        if blocks is None:
-            branches.append(whole[name])
-        else:
-            parameters.append(f"{{{','.join(map(str, blocks))}}}")
-            branches.append(some[name].replace(b"$blocks", b"$%d" % len(parameters)))
-    if not branches:
-        return []
-    # One statement for all: the same few sets of catalogs recur.
-    rows = line.ask(b" union all ".join(branches), *parameters).rows()
-    found: dict[str, tuple[set[str], list[str]]] = {name: (set(), []) for name in wanted}
-    for name, alive, fresh in rows:
-        if alive:
-            found[name][0].update(alive.split(" "))
-        if fresh:
-            found[name][1].extend(fresh.split(";"))
-    return [(name, *found[name]) for name in whole if name in wanted]
+class Asked:
+    """One statement for the wanted blocks of all catalogs: the same few sets of catalogs recur."""
+
+    def __init__(
+        self, line: Line, wanted: Wanted, xmin: str | None, whole: Mapping[str, bytes], some: Mapping[str, bytes]
+    ) -> None:
+        self.whole = [name for name in whole if name in wanted and wanted[name] is None]
+        parameters: list[str | None] = [xmin]
+        branches = [whole[name] for name in self.whole]
+        for name in some:
+            blocks = wanted.get(name)
+            if blocks is not None:
+                parameters.append(f"{{{','.join(map(str, blocks))}}}")
+                branches.append(some[name].replace(b"$blocks", b"$%d" % len(parameters)))
+        self._answer = line.ask(b" union all ".join(branches), *parameters) if branches else None
+
+    def found(self) -> list[Found]:
+        """The answer, block by block. Raises psycopg.Error."""
+        found: list[Found] = []
+        for name, block, alive, fresh in self._answer.rows() if self._answer is not None else ():
+            places = alive.split(" ") if alive else []
+            rows = fresh.split(";") if fresh else []
+            if block is None:
+                found += _by_place(name, places, rows)
+            else:
+                found.append(Found(name, block, set(places), rows))
+        return found
+
+
+def _by_place(name: str, places: Iterable[str], rows: Iterable[str]) -> Iterable[Found]:
+    """What was read of a whole catalog, block by block."""
+    blocks: dict[int, Found] = {}
+    for place in places:
+        number = _block(place)
+        blocks.setdefault(number, Found(name, number)).alive.add(place)
+    for row in rows:
+        number = _block(row)
+        blocks.setdefault(number, Found(name, number)).fresh.append(row)
+    return blocks.values()
 
 
 # A row's place with its inserting transaction: what stands there later is another row.
@@ -184,22 +216,17 @@ def _places(catalog: Mirrored, place: str = "true") -> str:
 
 
 def _whole(query: Callable[[Mirrored], str]) -> dict[str, bytes]:
-    return {c.name: f"select '{c.name}', x.* from ({query(c)}) x".encode() for c in MIRRORED}
+    return {c.name: f"select '{c.name}', null::int8, x.* from ({query(c)}) x".encode() for c in MIRRORED}
 
 
 def _by_block(query: Callable[[Mirrored, str], str]) -> dict[str, bytes]:
     source = "unnest($blocks::int8[]) b, lateral"
-    return {c.name: f"select '{c.name}', x.* from {source} ({query(c, _IN_BLOCK)}) x".encode() for c in MIRRORED}
+    return {c.name: f"select '{c.name}', b, x.* from {source} ({query(c, _IN_BLOCK)}) x".encode() for c in MIRRORED}
 
 
 _ROWS, _ROWS_OF_BLOCKS = _whole(_rows), _by_block(_rows)
 _PLACES, _PLACES_OF_BLOCKS = _whole(_places), _by_block(_places)
 
 
-def _parse(row: str) -> tuple[str, Unit, int]:
-    place, own, unit = row.split(" ", 2)
-    return place, unit_of(unit), int(own)
-
-
-def _block(place: str) -> str:
-    return place[1 : place.index(",")]
+def _block(place: str) -> int:
+    return int(place[1 : place.index(",")])

@@ -108,6 +108,12 @@ class StateReader:
         """``compare_replica`` if the replica has caught up by now, None otherwise. Raises ExecutionError."""
         return self._compare_replica(self.position) if self.position is not None else None
 
+    def ask_replica(self) -> None:
+        """Have the replica answer ``try_replica`` while the primary works; nothing where that cannot be. Raises ExecutionError."""
+        if self._replica is not None and self._catalog is not None and self.position is not None:
+            with self._guard():
+                self._replica.ask(self._catalog, self._pending, self.position)
+
     def _compare_replica(self, position: str | None) -> Difference | None:
         if self._last is None:
             self.read()
@@ -193,7 +199,7 @@ class StateReader:
             self._read_files()
             self._first(connection, self._catalog)
         else:
-            values = self._sequences.ask(line)
+            values = self._sequences.ask(line, touched)
             self._next(self._catalog, touched)
         if position.quiet:
             self._start, self._xmin = position.lsn, position.xmin

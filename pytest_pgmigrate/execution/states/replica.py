@@ -22,6 +22,8 @@ from pytest_pgmigrate.model.state import Difference, State
 if TYPE_CHECKING:
     import psycopg
 
+    from pytest_pgmigrate.execution.states.line import Answer
+    from pytest_pgmigrate.execution.states.mirror import Asked
     from pytest_pgmigrate.execution.states.tables import Tables
     from pytest_pgmigrate.model.cluster import Cluster
 
@@ -47,6 +49,18 @@ class Pending:
         return Pending(self.xmin, mirrored, self.grouped | set(wrote.grouped), self.tables | tables)
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the replica was asked: how far it is, and the places in the blocks written (None: everything is compared)."""
+
+    replayed: Answer | None
+    places: Asked | None
+
+    def in_time(self) -> bool:
+        """Whether it had replayed the WAL when it answered. Raises psycopg.Error."""
+        return self.replayed is None or self.replayed.texts() == ["true"]
+
+
 class ReplicaCheck:
     """Keeps a connection to the same database on the replica."""
 
@@ -61,8 +75,19 @@ class ReplicaCheck:
         self._connection: psycopg.Connection[Any] = cluster.connect(database, replica=True, options=options)
         prepare_for_reading(self._connection)
         self._line = Line(self._connection)
+        self._ahead: tuple[Pending, str, Question] | None = None
         self._excluded = (exclude_schemas, exclude_tables)
         self._fetcher = Fetcher(self._line, exclude_schemas, exclude_tables)
+
+    def ask(self, catalog: Catalog, pending: Pending, position: str) -> None:
+        """Send the question of ``compare`` ahead, so that the replica answers while the primary works.
+
+        ``compare`` takes the answer in if it is asked for the same; what changes here meanwhile makes it another question.
+        """
+        if pending.xmin is None:
+            return
+        self._ahead = (pending, position, self._question(catalog, pending, position))
+        self._line.send()
 
     def compare(
         self,
@@ -76,22 +101,29 @@ class ReplicaCheck:
 
         None: it has not replayed the WAL up to ``position`` yet.
         """
-        # Asked first, answered together with what comes next: most of the time it has.
-        replayed = self._line.ask(_REPLAYED, position) if position is not None else None
-        logged = {oid for oid, relation in catalog.relations.items() if not relation.unlogged}
-        if pending.xmin is None:
-            if replayed is not None and replayed.texts() != ["true"]:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] is pending and ahead[1] == position and ahead[2].in_time():
+            question = ahead[2]
+        else:
+            question = self._question(catalog, pending, position)
+            if not question.in_time():
                 return None
+        logged = {oid for oid, relation in catalog.relations.items() if not relation.unlogged}
+        if question.places is None:
             return self._whole(state, logged, catalog)
-        same = catalog.mirror.matches(self._line, pending.mirrored)
-        if replayed is not None and replayed.texts() != ["true"]:
-            return None
+        same = catalog.mirror.matches(question.places)
         groups = catalog.group_units(pending.grouped)
         if not same or (groups and not catalog.same_groups(self._fetcher, groups)):
             return self._whole(state, logged, catalog)
-        if tables.differing(self._connection, pending.tables & logged):
+        if tables.differing(self._line.connection, pending.tables & logged):
             return self._whole(state, logged, catalog)
         return Difference()
+
+    def _question(self, catalog: Catalog, pending: Pending, position: str | None) -> Question:
+        # The position first, so that the places are at least as new.
+        replayed = self._line.ask(_REPLAYED, position) if position is not None else None
+        never = pending.xmin is None
+        return Question(replayed, None if never else catalog.mirror.ask_places(self._line, pending.mirrored))
 
     def close(self) -> None:
         """Close the connection."""

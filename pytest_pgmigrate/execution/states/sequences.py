@@ -1,4 +1,4 @@
-"""Values of sequences, all of them at every read.
+"""Values of sequences, at every read of all that were ever called.
 
 ``nextval`` writes WAL for 32 values at once (sequence.c, SEQ_LOG_VALS), so a sequence that WAL does not name may have
 moved. One that was never called cannot, unless it is unlogged: the first ``nextval``, ``setval`` and ALTER SEQUENCE
@@ -23,14 +23,14 @@ _CALLED = """
     select (select string_agg(concat_ws(' ', c.oid, pg_sequence_last_value(c.oid)), ',')
         from unnest($1::oid[]) s join pg_class c on c.oid = s), {new}
 """
-# PostgreSQL 18: the others in full, but for those that the role may not read.
+# PostgreSQL 18: new ones in full, but for those that the role may not read.
 _NEW = """
     (select string_agg(concat_ws(' ', s.seqrelid, d.last_value, d.is_called), ',')
         from pg_sequence s, pg_get_sequence_data(s.seqrelid) d
-        where s.seqrelid <> all ($1::oid[]) and d.last_value is not null)
+        where s.seqrelid <> all ($2::oid[]) and d.last_value is not null)
 """
 _CALLED_18 = _CALLED.format(new=_NEW).encode()
-_CALLED_14 = _CALLED.format(new="null").encode()
+_CALLED_14 = _CALLED.format(new="null where $2::oid[] is not null").encode()
 _AT_ONCE = 50
 
 
@@ -47,10 +47,15 @@ class Sequences:
         """Some unlogged one was not called."""
         self.by_name: dict[str, SequenceValue] = {}
 
-    def ask(self, line: Line) -> Answer:
-        """Ask for those of the last read, so that the answer comes with whatever is asked next."""
-        newest = line.connection.info.server_version >= 180000
-        return line.ask(_CALLED_18 if newest else _CALLED_14, array(self._sequences))
+    def ask(self, line: Line, touched: Touched | None) -> Answer:
+        """Ask for those of the last read that may have moved, so that the answer comes with whatever is asked next."""
+        moving = [
+            oid
+            for oid, sequence in self._sequences.items()
+            if self._values[oid].is_called or _written(sequence, touched)
+        ]
+        newest = line.version >= 180000
+        return line.ask(_CALLED_18 if newest else _CALLED_14, array(moving), array(self._sequences))
 
     def read(
         self, line: Line, sequences: Mapping[int, Sequence], touched: Touched | None, answer: Answer | None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from pytest_pgmigrate.checks._common import last_part, listed, short
 from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Severity
 from pytest_pgmigrate.model.locks import Mode
 from pytest_pgmigrate.model.migration import Direction, Statement
-from pytest_pgmigrate.model.watch import Lock, StatementSeen
+from pytest_pgmigrate.model.watch import Counts, Lock, Relation, StatementSeen
 from pytest_pgmigrate.options import Settings
 
 
@@ -158,9 +158,10 @@ def replaced(statement: Statement, pattern: str, by: str) -> str:
     return re.sub(pattern, by, as_sql(statement), count=1, flags=re.IGNORECASE)
 
 
-def column_of(statement: Statement, pattern: str) -> str:
-    """The column that ``pattern`` (``{name}`` stands for it, case ignored) finds in the statement, else ``""``."""
-    match = re.search(pattern.format(name=r'(?P<name>"(?:[^"]|"")+"|[\w$]+)'), as_sql(statement), re.IGNORECASE)
+def column_of(said: Statement | str, pattern: str) -> str:
+    """The name that ``pattern`` (``{name}`` stands for it, case ignored) finds in a statement or its SQL, else ``""``."""
+    sql = said if isinstance(said, str) else as_sql(said)
+    match = re.search(pattern.format(name=r'(?P<name>"(?:[^"]|"")+"|[\w$]+)'), sql, re.IGNORECASE)
     if match is None:
         return ""
     name = match["name"]
@@ -170,3 +171,274 @@ def column_of(statement: Statement, pattern: str) -> str:
 def derived(*names: str) -> str:
     """A new name put together from others: ``users_email_not_null``."""
     return quoted("_".join(last_part(name).replace('"', "") for name in names if name))
+
+
+# -- transactions: what later statements do while an earlier one's lock is still held -----------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """One statement with the locks of earlier statements of its transaction that still keep the application out.
+
+    ``earlier`` has one lock a table, the strongest, the longest held first; its ``since`` is the statement that first
+    kept the application from the table.
+    """
+
+    item: Watched
+    earlier: tuple[Lock, ...]
+
+    def on(self, table: str) -> Lock | None:
+        """The earlier lock on one table, or None."""
+        return next((lock for lock in self.earlier if lock.relation.name == table), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Rows of one table that a statement wrote or scanned while an earlier statement's lock was held."""
+
+    item: Watched
+    count: Counts
+    lock: Lock
+    severity: Severity
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Which statement: its step's name and its index there."""
+        return self.item.step.name, self.item.seen.index
+
+
+def keeps_out(locks: Iterable[Lock]) -> tuple[Lock, ...]:
+    """Blocking locks that somebody can wait for: nobody but REFRESH writes a materialized view."""
+    return tuple(
+        lock for lock in blocking(locks) if lock.mode.blocks_reads or lock.relation.kind != "materialized view"
+    )
+
+
+def transactions(evidence: MigrationEvidence) -> Iterator[tuple[Under, ...]]:
+    """The statements that went through, transaction by transaction."""
+    groups: dict[tuple[str, int], list[Watched]] = {}
+    for item in watched(evidence):
+        if not item.seen.failed:
+            groups.setdefault((item.step.name, item.seen.transaction), []).append(item)
+    for items in groups.values():
+        yield tuple(_under(items))
+
+
+def _under(items: Iterable[Watched]) -> Iterator[Under]:
+    held: dict[str, Lock] = {}
+    for item in items:
+        now = {lock.relation.name for lock in item.seen.held}
+        if now:  # SET and the like are not asked; what is missing was given back by ROLLBACK TO SAVEPOINT
+            held = {name: lock for name, lock in held.items() if name in now}
+        yield Under(item, tuple(sorted(held.values(), key=lambda lock: lock.since)))
+        for lock in keeps_out(item.seen.held):
+            first = held.get(lock.relation.name, lock)
+            held[lock.relation.name] = replace(lock, since=first.since)
+
+
+def taker(item: Watched, lock: Lock) -> StatementSeen | None:
+    """The statement of the same step that took the lock."""
+    return next((seen for seen in item.step.watched if seen.index == lock.since), None)
+
+
+def held_since(item: Watched, lock: Lock) -> str:
+    """``AccessExclusiveLock on users is held since line 3``."""
+    first = taker(item, lock)
+    where = f" since line {first.statement.place.line}" if first else ""
+    return f"{lock.mode.pg} on {short(lock.relation.name)} is held{where}"
+
+
+def about(statement: Statement, relation: Relation) -> bool:
+    """Whether the statement names the relation."""
+    for name in statement.relations:
+        plain = name.replace('"', "").lower()
+        if plain == relation.name.lower() or ("." not in plain and plain == last_part(relation.name)):
+            return True
+    return False
+
+
+_WRITES = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt")
+_ROUTINES = ("select_stmt", "do_stmt", "call_stmt")
+_LITERAL = re.compile(
+    r"\s*INSERT\s+INTO\s+(?:\"[^\"]+\"|[\w$.])+\s*(?:AS\s+\w+\s*)?(?:\([^)]*\)\s*)?(?:OVERRIDING\s+\w+\s+VALUE\s+)?VALUES\b",
+    re.IGNORECASE,
+)
+
+
+def is_literal(statement: Statement) -> bool:
+    """INSERT … VALUES: how many rows it writes stands in its text, whatever the size of the tables."""
+    return statement.kind == "insert_stmt" and _LITERAL.match(statement.text) is not None
+
+
+def written_rows(seen: StatementSeen) -> tuple[Counts, ...]:
+    """Tables that existed before with the rows that a command for writing, or a routine, wrote; named ones first."""
+    if seen.statement.kind not in (*_WRITES, *_ROUTINES):
+        return ()
+    found = [c for c in seen.counts if c.written and c.relation.holds_rows and not c.relation.new]
+    return tuple(sorted(found, key=lambda c: (not about(seen.statement, c.relation), -c.written, c.relation.name)))
+
+
+def written_under(evidence: MigrationEvidence, settings: Settings) -> Iterator[Work]:
+    """PMG341: rows of an existing table written under a blocking lock of an earlier statement, one a statement."""
+    for transaction in transactions(evidence):
+        for under in transaction:
+            yield from _written(under, settings)
+
+
+def _written(under: Under, settings: Settings) -> Iterator[Work]:
+    if not under.earlier:
+        return
+    usual = Severity.WARNING if is_literal(under.item.seen.statement) else Severity.ERROR
+    for count in written_rows(under.item.seen):
+        name = count.relation.name
+        severity = weigh(under.item, settings, name, usual)
+        if severity is not None:
+            yield Work(under.item, count, under.on(name) or strongest(under.earlier), severity)
+            return
+
+
+def strongest(locks: Iterable[Lock]) -> Lock:
+    """The lock that keeps out most, the longest held one of several."""
+    return max(locks, key=lambda lock: (lock.mode, -lock.since))
+
+
+def scanned_under(
+    evidence: MigrationEvidence, settings: Settings, claimed: Collection[tuple[str, int, str]]
+) -> Iterator[Work]:
+    """PMG332: an existing table read by a full scan under an earlier statement's lock on another, one a statement.
+
+    What is ``claimed`` (as a rule, scans of the locked table itself) belongs to PMG301 to PMG314, a writing statement to
+    PMG341.
+    """
+    written = {work.key for work in written_under(evidence, settings)}
+    for transaction in transactions(evidence):
+        for under in transaction:
+            if under.earlier and (under.item.step.name, under.item.seen.index) not in written:
+                yield from _scanned(under, settings, claimed)
+
+
+def _scanned(under: Under, settings: Settings, claimed: Collection[tuple[str, int, str]]) -> Iterator[Work]:
+    item, seen = under.item, under.item.seen
+    if seen.statement.kind == "ANALYZE":
+        return
+    for count in sorted(seen.counts, key=lambda c: (-c.read, c.relation.name)):
+        name = count.relation.name
+        if count.relation.new or not count.relation.holds_rows or not _full(item, count):
+            continue
+        if (item.step.name, seen.index, name) in claimed:
+            continue
+        severity = weigh(item, settings, name)
+        if severity is not None:
+            yield Work(item, count, strongest(under.earlier), severity)
+            return
+
+
+def _full(item: Watched, count: Counts) -> bool:
+    """Read by a scan that grows with the table, not by the look-up of a key, for which tiny tables are scanned too."""
+    if not count.read or 2 * count.read < item.evidence.rows_before.get(count.relation.name, 0):
+        return False
+    statement = item.seen.statement
+    names = re.escape(last_part(count.relation.name))
+    if statement.kind not in _ROUTINES and not re.search(rf"(?<![\w$]){names}(?![\w$])", statement.text, re.IGNORECASE):
+        return False
+    sizes = [s for s in item.evidence.scaled if s.index == item.seen.index and s.relation == count.relation.name]
+    return item.down or not sizes or any(s.grows for s in sizes)
+
+
+# -- time-outs ----------------------------------------------------------------------------------------------------------
+
+_UNITS = {"": 1, "us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_ALONE = ("VACUUM", "REINDEX SCHEMA", "REINDEX DATABASE", "REINDEX SYSTEM", "CREATE DATABASE", "DROP DATABASE")
+
+
+def milliseconds(shown: str) -> float | None:
+    """A time-out as SHOW prints it (``5s``, ``1min``, ``0``) in milliseconds; None for anything else."""
+    found = re.fullmatch(r"(\d+)\s*([a-z]*)", shown.strip())
+    return int(found[1]) * _UNITS[found[2]] if found and found[2] in _UNITS else None
+
+
+def stands_alone(statement: Statement) -> bool:
+    """Whether it cannot run inside a transaction block."""
+    return any("CONCURRENTLY" in kind for kind in statement.kinds) or statement.kind in _ALONE
+
+
+def own_timeout(item: Watched, name: str, guard: float) -> float | None:
+    """The time-out in force (milliseconds, 0 for none) as the migration set it; None when it is our guard (seconds)."""
+    value = milliseconds(item.seen.settings.get(name, ""))
+    return None if value is None or (value == round(guard * 1000) and not _sets(item, name)) else value
+
+
+def _sets(item: Watched, name: str) -> bool:
+    """Whether an earlier statement sets it for this one: then it may have the guard's value on purpose."""
+    for seen in item.step.watched:
+        statement = seen.statement
+        if seen.index >= item.seen.index or name not in statement.text.lower():
+            continue
+        lasting = statement.kind == "SET" or statement.kind == "select_stmt"
+        if lasting or (statement.kind == "SET LOCAL" and seen.transaction == item.seen.transaction):
+            return True
+    return False
+
+
+def unlimited(evidence: MigrationEvidence, name: str, guard: float) -> tuple[Watched, Lock, bool] | None:
+    """The first statement of the up that locks the application out while the migration has no such time-out.
+
+    With its lock, and whether the time-out was switched off. What must stand alone is exempt.
+    """
+    for item in watched(evidence):
+        locks = () if item.down or item.seen.failed or stands_alone(item.seen.statement) else keeps_out(item.seen.taken)
+        if locks and name in item.seen.settings:
+            value = own_timeout(item, name, guard)
+            if not value:
+                return item, locks[0], value == 0
+    return None
+
+
+# -- advice -------------------------------------------------------------------------------------------------------------
+
+BATCH = 10_000
+"""Rows of one batch in the advice."""
+
+_UPDATE = re.compile(
+    r"\s*UPDATE\s+(?:ONLY\s+)?(?P<table>[^\s(]+)\s+SET\s+(?P<set>.+?)(?:\s+WHERE\s+(?P<where>.+?))?;?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+_DELETE = re.compile(
+    r"\s*DELETE\s+FROM\s+(?:ONLY\s+)?(?P<table>[^\s(;]+)(?:\s+WHERE\s+(?P<where>.+?))?;?\s*", re.IGNORECASE | re.DOTALL
+)
+_CHANGING = re.compile(
+    r"\b(now|random|nextval|gen_random\w*|uuid\w*|\w*_timestamp|localtime\w*|current_\w+)\b", re.IGNORECASE
+)
+_JOINED = re.compile(r"\b(FROM|USING|RETURNING|WITH)\b", re.IGNORECASE)
+
+
+def batched(statement: Statement) -> str:
+    """The same write in batches that commit, as one DO block in the user's names; "" where the text is not simple.
+
+    A transaction of its own lets DO commit: https://www.postgresql.org/docs/current/plpgsql-transactions.html
+    """
+    text = as_sql(statement).rstrip(";")
+    if (found := _UPDATE.fullmatch(text)) and not _JOINED.search(found["set"]):
+        left = _still_to_do(found["set"])
+        where = f"({found['where']}) AND {left}" if found["where"] and left else left
+        head = f"UPDATE {found['table']} SET {found['set']}"
+    elif (found := _DELETE.fullmatch(text)) and not _JOINED.search(found["where"] or ""):
+        where, head = found["where"] or "true", f"DELETE FROM {found['table']}"
+    else:
+        return ""
+    if not where:
+        return ""
+    rows = f"SELECT ctid FROM {found['table']} WHERE {where} LIMIT {BATCH}"
+    loop = f"{head} WHERE ctid = ANY (ARRAY({rows})); EXIT WHEN NOT FOUND; COMMIT;"
+    return f"DO $$ BEGIN LOOP {loop} END LOOP; END $$;"
+
+
+def _still_to_do(assignments: str) -> str:
+    """Which rows an UPDATE of one column has not reached yet; "" where its end could not be told by the values."""
+    column, _, value = (part.strip() for part in assignments.partition("="))
+    if not re.fullmatch(r'\w+|"[^"]+"', column) or "," in re.sub(r"\([^()]*\)|'[^']*'", "", value):
+        return ""
+    if re.search(rf"(?<![\w$]){re.escape(column)}(?![\w$])", value) or _CHANGING.search(value):
+        return ""
+    simple = re.fullmatch(r"[\w.]+|'[^']*'", value)
+    return f"{column} IS DISTINCT FROM {value if simple else f'({value})'}"

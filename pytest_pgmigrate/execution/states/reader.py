@@ -67,7 +67,9 @@ class StateReader:
         self._exclude_schemas = tuple(exclude_schemas)
         self._exclude_tables = tuple(exclude_tables)
         self._use_wal = use_wal
-        self._options = reader_options(lock_timeout)
+        # Uncounted on servers of ours, so that what is read here is never taken for a migration's doing.
+        uncounted = "" if cluster.engine == "external" else " -c track_counts=off"
+        self._options = reader_options(lock_timeout) + uncounted
         self._connection: psycopg.Connection[Any] | None = None
         self._oracle: WalOracle | None = None
         self._acquired = False

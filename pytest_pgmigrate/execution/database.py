@@ -85,6 +85,8 @@ class Database:
         """Second connection, in autocommit; holds the runner's advisory lock."""
         if self._control is None or self._control.closed:
             self._control = self.cluster.connect(self.name, options=self._quiet)
+            # The driver gives up all prepared statements after an ALTER or DROP, those of our line included.
+            self._control.prepare_threshold = None
             self._line = Line(self._control)
             self._ledger = Ledger(self._control)
             self._ledger.open(self.name, create=self._create_ledger)

@@ -76,8 +76,10 @@ class Gate:
                 raise ExecutionError("commits could not be held: the server did not take in synchronous_standby_names")
 
     def _set(self, text: str) -> None:
-        self._line.connection.execute(text)
-        self._line.connection.execute("SELECT pg_reload_conf()")
+        for sql in (text, "SELECT pg_reload_conf()"):
+            result = self._line.connection.pgconn.exec_(sql.encode())
+            if result.error_message:
+                raise ExecutionError(f"commits could not be held: {result.error_message.decode('utf-8', 'replace').strip()}")
 
     def _stopped_once(self) -> bool:
         stops: list[int] = []

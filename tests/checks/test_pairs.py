@@ -24,7 +24,7 @@ SCHEMA = ROOT / "docs" / "reference" / "json-report.schema.json"
 BESIDE = {"PMG205": {"PMG201"}}
 """What else a bad example gives: changes left by an up that fails do not say why it failed."""
 
-ALWAYS = {"PMG204", "PMG207", "PMG409"}
+ALWAYS = {"PMG204", "PMG207", "PMG331", "PMG409"}
 """Information that any history may give."""
 
 NEEDS_LEDGER = sorted(path.parent.parent.name for path in PAIRS.glob("*/bad/ledger.csv"))

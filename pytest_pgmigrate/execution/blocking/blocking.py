@@ -55,6 +55,7 @@ class Blocking:
         self._notes.clear()
         self._recorded = ()
         try:
+            self._prober.wake()
             self._recorded, notes = self._cache.get(tables)
         except psycopg.Error as error:
             self._prober.close()
@@ -72,11 +73,13 @@ class Blocking:
         locked = {oid: mode for oid, mode in held.items() if mode >= _LOCKED}
         if not locked:
             return ()
+        self._note_unrecorded(locked, names)
         conflicts = {r: c for r in self._recorded if (c := conflict_of(r, locked, names)) is not None}
         trial = Trial({})
         if try_them:
             concerned = [r for r in self._recorded if r in conflicts or not locked.keys().isdisjoint(r.footprint.locks)]
             try:
+                self._prober.wake()
                 trial = Trial.of(self._prober, concerned, conflicts, locked)
             except psycopg.Error as error:
                 self._prober.close()
@@ -96,6 +99,14 @@ class Blocking:
             for recorded in self._recorded
             if (conflict := conflicts.get(recorded) or trial.unforeseen(recorded, locked, names)) is not None
         )
+
+    def _note_unrecorded(self, locked: Mapping[int, Mode], names: Mapping[int, Relation]) -> None:
+        """Locks that reach further than the tables the step was expected to touch."""
+        known = {oid for recorded in self._recorded for oid in recorded.footprint.locks}
+        for oid, mode in locked.items():
+            relation = names.get(oid)
+            if relation and relation.holds_rows and not relation.new and oid not in known and mode.blocks_writes:
+                self._notes[f"{relation.name} was locked too; what the application does there was not recorded"] = None
 
     def close(self) -> None:
         """Close the connection, so that the database can be cloned or dropped; it opens again when needed."""

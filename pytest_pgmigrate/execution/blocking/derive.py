@@ -7,6 +7,7 @@ foreign keys do not take anyway.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_pgmigrate.execution.blocking.statements import AppStatement, Rule
@@ -29,12 +30,9 @@ def statements_of(table: Table) -> tuple[AppStatement, ...]:
 
 
 def _statements(table: Table) -> Iterator[AppStatement]:
-    read = AppStatement(f"SELECT from {table.name}", f"SELECT * FROM {table.sql} LIMIT 1", table.name, table.oid)
-    if table.kind == "f":
-        # Its rows are on another server, which is not ours to ask.
-        yield AppStatement(read.label, read.sql, table.name, table.oid, runs=False)
-        return
-    yield read
+    read = _made(table, f"SELECT from {table.name}", f"SELECT * FROM {table.sql} LIMIT 1")
+    # The rows of a foreign table are on another server, which is not ours to ask.
+    yield replace(read, runs=table.kind != "f")
     if table.kind not in ("r", "p"):
         return
     for strength in ("UPDATE", "KEY SHARE"):
@@ -68,7 +66,7 @@ def _updates(table: Table) -> Iterator[AppStatement]:
 
 
 def _made(table: Table, label: str, sql: str, rules: tuple[Rule, ...] = ()) -> AppStatement:
-    return AppStatement(label, sql, table.name, table.oid, rules=rules, acts=table.acts)
+    return AppStatement(label, sql, table.name, table.oid, rules=rules, acts=table.acts or table.kind == "v")
 
 
 def _one_row(table: Table, restricting: tuple[ForeignKey, ...] = (), name: str = "t") -> str:

@@ -26,7 +26,11 @@ LOCK_TIMEOUT = "55P03"
 
 STATEMENT_TIMEOUT_MS = 5000
 
+# For reading the catalog: sizes and partitions cannot be asked for while someone rebuilds the table.
+_PATIENCE = "SET lock_timeout = 500"
+
 _SETTINGS = (
+    _PATIENCE,
     f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}",
     "SET client_min_messages = error",
     "SET max_parallel_workers_per_gather = 0",
@@ -43,7 +47,7 @@ _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
 # What is deferred to COMMIT, which never comes, has to happen at once.
 _PROLOGUE = ("ROLLBACK AND CHAIN", "DISCARD PLANS", "SET CONSTRAINTS ALL IMMEDIATE")
 # A query may have taken session-level advisory locks, which a rollback leaves: the migration must not wait for them.
-_EPILOGUE = ("ROLLBACK", "SELECT pg_advisory_unlock_all()")
+_EPILOGUE = ("ROLLBACK", _PATIENCE, "SELECT pg_advisory_unlock_all()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +124,21 @@ class Prober:
         outcomes: list[Outcome] = []
         while len(outcomes) < len(statements):
             groups = [_group(*statement, tail) for statement in statements[len(outcomes) :]]
-            self.connection.execute(f"SET lock_timeout = {lock_timeout_ms}".encode())
-            done = self._pipeline(groups)
+            # On its own, or the first rollback would undo it.
+            before = (_plain(f"SET lock_timeout = {lock_timeout_ms}"), _plain(_BEGIN))
+            done = self._pipeline((*before, *groups, _plain(*_EPILOGUE)))[len(before) : -1]
             outcomes += done
             if len(done) < len(groups):
-                self.close()
                 outcomes.append(_LOST)
         return outcomes
+
+    def wake(self) -> None:
+        """Give up a connection that was lost since it was last used; the next use opens another."""
+        if self._connection is not None:
+            try:
+                self._connection.execute(b"")
+            except psycopg.OperationalError:
+                self.close()
 
     def close(self) -> None:
         """Close the connection; it opens again when needed."""
@@ -135,22 +147,23 @@ class Prober:
             self._connection = None
 
     def _pipeline(self, groups: Sequence[_Group]) -> list[Outcome]:
-        """Outcomes of the groups; fewer than asked for when the session was lost."""
+        """Outcomes of the groups, and one more of no meaning instead of the rest when the session was lost."""
         received: list[list[PGresult]] = []
         connection = self.connection
         pgconn = connection.pgconn
         try:
             pgconn.enter_pipeline_mode()
-            for group in (_plain(_BEGIN), *groups, _plain(*_EPILOGUE)):
+            for group in groups:
                 for sql, parameters in group:
                     pgconn.send_query_params(sql.encode(), [None] * parameters)
                 pgconn.pipeline_sync()
-            connection.wait(_communicate(pgconn, len(groups) + 2, received))
+            connection.wait(_communicate(pgconn, len(groups), received))
             pgconn.exit_pipeline_mode()
         except psycopg.OperationalError:
             # The last list is the group in which the session ended.
-            return [_outcome(results) for results in received[1:-1]]
-        return [_outcome(results) for results in received[1 : len(groups) + 1]]
+            self.close()
+            return [*map(_outcome, received[:-1]), _LOST]
+        return [_outcome(results) for results in received]
 
 
 def _group(sql: str, parameters: int, tail: tuple[str, ...]) -> _Group:
@@ -190,6 +203,8 @@ def _outcome(results: Sequence[PGresult]) -> Outcome:
             _field(failed, DiagnosticField.CONTEXT),
             int(_field(failed, DiagnosticField.STATEMENT_POSITION) or 0),
         )
+    if len(results) <= len(_PROLOGUE):
+        return Outcome()
     statement, *after = results[len(_PROLOGUE) :]
     tag = (statement.command_status or b"").decode()
     plan = (statement.get_value(0, 0) or b"").decode() if tag == "EXPLAIN" else ""

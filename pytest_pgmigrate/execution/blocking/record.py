@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Nobody else works here: only autovacuum may be in the way for a moment.
-LOCK_TIMEOUT_MS = 2000
+LOCK_TIMEOUT_MS = 200
 
 # Catalogs are left out: they are locked weakly, and migrations do not lock them strongly.
 _LOCKS = """SELECT relation || ' ' || mode FROM pg_locks
@@ -25,8 +25,8 @@ WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation >= 16384"""
 
 
 _PLAN = "EXPLAIN "
-_ANOTHER_VERSION = "42"
-"""Class of the SQLSTATEs for what is misspelt, or not there at this version."""
+_PASSING = ("08", "40", "42", "55")
+"""Classes of SQLSTATEs that may be gone the next time: lost sessions, deadlocks, what is not there (yet), locks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ class Recorded:
     """What EXPLAIN showed of a user's query."""
 
     again: bool = False
-    """It may run once the schema is another."""
+    """It may run the next time."""
 
 
 def record(prober: Prober, statements: Sequence[AppStatement]) -> list[Recorded]:
@@ -55,7 +55,7 @@ def record(prober: Prober, statements: Sequence[AppStatement]) -> list[Recorded]
     """
     sent = [statement for statement in statements if statement.runs]
     outcomes = dict(zip(sent, _run(prober, [s.sent for s in sent]), strict=True))
-    failed = [s for s in sent if not outcomes[s].ran]
+    failed = [s for s in sent if not outcomes[s].ran and not outcomes[s].blocked]
     planned = dict(zip(failed, _run(prober, [(_PLAN + s.sql, 0) for s in failed]), strict=True))
     return [_recorded(s, outcomes.get(s), planned.get(s)) for s in statements]
 
@@ -71,14 +71,12 @@ def _recorded(statement: AppStatement, outcome: Outcome | None, planned: Outcome
         return Recorded(statement, footprint, f"{statement.label} was not tried: its rows are on another server")
     if outcome.ran:
         return Recorded(statement, _footprint(outcome), _without_rows(statement, outcome), plan=outcome.plan)
-    assert planned is not None
-    if planned.ran:
+    again = outcome.sqlstate[:2] in _PASSING
+    if planned is not None and planned.ran:
         note = f"{_called(statement)} could be planned, not run{_derived(statement)}: {_reason(statement, outcome)}"
-        return Recorded(replace(statement, prefix=_PLAN, parameters=0), _footprint(planned), note)
+        return Recorded(replace(statement, prefix=_PLAN, parameters=0), _footprint(planned), note, again=again)
     note = f"{_called(statement)} was left out: {_reason(statement, outcome)}"
-    return Recorded(
-        replace(statement, runs=False), Footprint(), note, again=outcome.sqlstate.startswith(_ANOTHER_VERSION)
-    )
+    return Recorded(replace(statement, runs=False), Footprint(), note, again=again)
 
 
 def _footprint(outcome: Outcome) -> Footprint:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.execution.blocking.record import Recorded
     from pytest_pgmigrate.model.watch import Relation
 
-LOCK_TIMEOUT_MS = 2
+LOCK_TIMEOUT_MS = 1
 """Only waiting for a lock counts, and the lock that is waited for stays: no longer wait says more."""
 
 CONFIRM_MS = 250

@@ -24,6 +24,8 @@ class RewritesProbe(Probe):
         """``rewritten``, ``rebuilt``, ``emptied`` and ``built``."""
         found: dict[str, list[Relation]] = {"rewritten": [], "rebuilt": [], "emptied": [], "built": []}
         made = set()
+        # A type change that needs no new index makes another one over the old one's file.
+        kept = {old for old, new in look.files.values() if old and not new}
         for oid, (old, new) in look.files.items():
             if not new or new == old:
                 continue
@@ -31,7 +33,7 @@ class RewritesProbe(Probe):
             if relation is None:
                 continue
             if relation.new:
-                if not old:
+                if not old and new not in kept:
                     made.add(oid)
             elif relation.kind == "index":
                 found["rebuilt"].append(relation)

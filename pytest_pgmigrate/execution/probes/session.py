@@ -91,7 +91,7 @@ class SessionProbe(Probe):
 
     @staticmethod
     def _advisory_locks(session: psycopg.Connection[Any], control: psycopg.Connection[Any]) -> int:
-        return int(control.execute(_LOCKS, (session.info.backend_pid,), prepare=True).fetchall()[0][0])
+        return int(control.execute(_LOCKS, (session.info.backend_pid,)).fetchall()[0][0])
 
 
 def _values(session: psycopg.Connection[Any]) -> list[str]:

@@ -68,7 +68,7 @@ class Database:
         uncounted = "" if cluster.engine == "external" else " -c track_counts=off"
         self._quiet = f"-c synchronous_commit=local{uncounted}"
         self._gated = usable(cluster)
-        self._probes = make_probes()
+        self.probes = make_probes()
         self._oracle: WalOracle | None = None
         self._acquired = False
         self._line: Line | None = None
@@ -131,7 +131,7 @@ class Database:
             self._runner = Runner(
                 session,
                 control,
-                self._probes,
+                self.probes,
                 line,
                 gated=self._gated,
                 oracle=oracle,

@@ -101,7 +101,7 @@ def write_summary(
     verbose: int,
 ) -> None:
     """The timeline with -v, warnings, what was not judged, where the reports are, and the figures of the run."""
-    if verbose:
+    if verbose > 0:
         for line in timeline_lines(document, tw.fullwidth):
             tw.line(line)
     for entry in terminal.shown(document, verbose=verbose > 1):

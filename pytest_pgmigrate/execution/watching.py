@@ -62,6 +62,7 @@ class Watcher:
         self._session = session
         self._line = line
         self._oracle = oracle
+        self._made = made
         self._blocking = blocking if blocking is not None and worth_trying(script) else None
         self._tried: tuple[Mapping[int, Mode], tuple[Blocked, ...]] = ({}, ())
         self._at_stops: list[Blocked] = []
@@ -92,7 +93,9 @@ class Watcher:
         several = several or any(needs_gate(s) for s in self._script.statements)
         self._eyes.names.begin(everything=several)
         if self._blocking is not None:
-            self._blocking.prepare({name for s in self._script.statements for name in s.relations})
+            names = {name for s in self._script.statements for name in s.relations}
+            # Tables that the up made are nobody's to wait for in its down.
+            self._blocking.prepare({n for n in names if n not in self._made and f"public.{n}" not in self._made})
         self._parallel = any(_PARALLEL.search(chunk.text) for chunk in self._script.chunks)
         begun = self._eyes.begin()
         if begun is not None:

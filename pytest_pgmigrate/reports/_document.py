@@ -8,6 +8,7 @@ from typing import Any
 from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Finding, NotJudged
 from pytest_pgmigrate.model.migration import Migration
+from pytest_pgmigrate.model.watch import Scaled
 from pytest_pgmigrate.reports._statements import statement_entries
 
 SCHEMA_VERSION = 1
@@ -73,17 +74,21 @@ def history_entry(
         entry["seconds"] = round(evidence.seconds, 4)
         entry["later_rows"] = evidence.later.written
         entry["replica_seconds"] = round(evidence.replica.seconds, 4)
-        entry["steps"] = [_step(step) for step in steps if step is not None and step.ran]
+        entry["steps"] = [
+            _step(step, evidence.scaled if step is evidence.up else ())
+            for step in steps
+            if step is not None and step.ran
+        ]
     return entry
 
 
-def _step(step: Step) -> dict[str, object]:
+def _step(step: Step, scaled: Iterable[Scaled]) -> dict[str, object]:
     return {
         "name": step.name,
         "seconds": round(step.seconds, 4),
         "error": step.error.message if step.error else None,
         "explained": list(step.explained),
-        "statements": statement_entries(step),
+        "statements": statement_entries(step, scaled),
     }
 
 

@@ -6,20 +6,27 @@ from collections.abc import Iterable
 from typing import Any
 
 from pytest_pgmigrate.model.evidence import Step
-from pytest_pgmigrate.model.watch import Blocked, Lock, StatementSeen
+from pytest_pgmigrate.model.watch import Blocked, Lock, Scaled, StatementSeen
 
 _END = {"": "end of the transaction", "wal": "before anyone could look", "documented": "end of the statement"}
 
 
-def statement_entries(step: Step) -> list[dict[str, Any]]:
-    """Every statement of a step: with all that was seen of it where the step was watched."""
+def statement_entries(step: Step, scaled: Iterable[Scaled] = ()) -> list[dict[str, Any]]:
+    """Every statement of a step: with all that was seen of it where the step was watched.
+
+    ``scaled`` are the counters of the same step at two data sizes.
+    """
     if not step.watched:
         return [
             {"line": run.statement.place.line, "kind": run.statement.kind, "seconds": round(run.seconds, 4)}
             for run in step.statements
         ]
     lines = {seen.index: seen.statement.place.line for seen in step.watched}
-    return [_entry(seen, lines) for seen in step.watched]
+    entries = [_entry(seen, lines) for seen in step.watched]
+    for item in scaled:
+        growth = {"rows": list(item.rows), "read": list(item.read), "class": "O(n)" if item.grows else "O(1)"}
+        entries[item.index]["growth"][item.relation] = growth
+    return entries
 
 
 def _entry(seen: StatementSeen, lines: dict[int, int]) -> dict[str, Any]:
@@ -47,6 +54,7 @@ def _entry(seen: StatementSeen, lines: dict[int, int]) -> dict[str, Any]:
         "rebuilt": _names(seen.rebuilt),
         "emptied": _names(seen.emptied),
         "built": _names(seen.built),
+        "growth": {},
         "wal_bytes": seen.wal_bytes,
         "settings": dict(seen.settings),
         "blocked": [_blocked(item) for item in seen.blocked],

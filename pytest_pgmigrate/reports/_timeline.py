@@ -73,6 +73,9 @@ def _rows(statement: Mapping[str, Any]) -> str:
         number = sum(count[key] for count in statement["rows"] for key in keys)
         if number:
             parts.append(f"{number:,} {word}")
+    classes = {growth["class"] for growth in statement["growth"].values()}
+    if classes:
+        parts.append(max(classes))
     return ", ".join(parts) or "-"
 
 

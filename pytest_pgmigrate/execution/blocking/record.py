@@ -70,7 +70,7 @@ def _recorded(statement: AppStatement, outcome: Outcome | None, planned: Outcome
         footprint = Footprint({statement.oid: frozenset({Mode.ACCESS_SHARE})}, frozenset({statement.oid}))
         return Recorded(statement, footprint, f"{statement.label} was not tried: its rows are on another server")
     if outcome.ran:
-        return Recorded(statement, _footprint(outcome), _without_rows(statement, outcome), plan=outcome.plan)
+        return Recorded(statement, _footprint(outcome), plan=outcome.plan)
     again = outcome.sqlstate[:2] in _PASSING
     if planned is not None and planned.ran:
         note = f"{_called(statement)} could be planned, not run{_derived(statement)}: {_reason(statement, outcome)}"
@@ -85,16 +85,6 @@ def _footprint(outcome: Outcome) -> Footprint:
         oid, mode = row.split(" ")
         locks[int(oid)].add(Mode.of(mode))
     return Footprint({oid: frozenset(modes) for oid, modes in locks.items()})
-
-
-def _without_rows(statement: AppStatement, outcome: Outcome) -> str:
-    """One note a table: several of its statements may have found no row."""
-    if outcome.rows != 0 or not (statement.rules or statement.acts):
-        return ""
-    return (
-        f"{statement.table} has no row to copy, or none that nothing refers to:"
-        " what its foreign keys and triggers lock is derived, not seen"
-    )
 
 
 def _called(statement: AppStatement) -> str:

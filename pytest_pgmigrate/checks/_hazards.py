@@ -23,6 +23,7 @@ from pytest_pgmigrate.checks._locks import (
     known_rows,
     lock_facts,
     qualified,
+    remembered,
     rows_phrase,
     watched,
     weigh,
@@ -87,6 +88,7 @@ class Group:
 # -- what is a hazard ---------------------------------------------------------------------------------------------------
 
 
+@remembered
 def hazards(evidence: MigrationEvidence) -> tuple[Hazard, ...]:
     """Every hazard of the watched up and down, small tables included."""
     return tuple(hazard for item in watched(evidence) for hazard in _of_statement(item))

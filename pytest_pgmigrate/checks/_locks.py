@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import wraps
+from typing import TypeVar
 
 from pytest_pgmigrate.checks._common import last_part, listed, short
 from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
@@ -13,6 +15,22 @@ from pytest_pgmigrate.model.locks import Mode
 from pytest_pgmigrate.model.migration import Direction, Statement
 from pytest_pgmigrate.model.watch import Counts, Lock, Relation, StatementSeen
 from pytest_pgmigrate.options import Settings
+
+
+_T = TypeVar("_T")
+
+
+def remembered(function: Callable[[MigrationEvidence], Iterable[_T]]) -> Callable[[MigrationEvidence], tuple[_T, ...]]:
+    """Work a function of the evidence out once for all the checks that ask in turn about the same migration."""
+    last: list[tuple[MigrationEvidence, tuple[_T, ...]]] = []
+
+    @wraps(function)
+    def ask(evidence: MigrationEvidence) -> tuple[_T, ...]:
+        if not last or last[0][0] is not evidence:
+            last[:] = [(evidence, tuple(function(evidence)))]
+        return last[0][1]
+
+    return ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +47,7 @@ class Watched:
         return self.step.direction is Direction.DOWN
 
 
+@remembered
 def watched(evidence: MigrationEvidence) -> Iterator[Watched]:
     """Every statement that was watched: the up's, then the down's. None of a migration whose up fails: that comes first."""
     if evidence.status != "examined":
@@ -214,6 +233,7 @@ def keeps_out(locks: Iterable[Lock]) -> tuple[Lock, ...]:
     )
 
 
+@remembered
 def transactions(evidence: MigrationEvidence) -> Iterator[tuple[Under, ...]]:
     """The statements that went through, transaction by transaction."""
     groups: dict[tuple[str, int], list[Watched]] = {}

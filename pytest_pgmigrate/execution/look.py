@@ -57,6 +57,7 @@ _SETTINGS = (
 _COUNTERS = ("tuples_returned", "tuples_inserted", "tuples_updated", "tuples_deleted")
 # Forgotten at the next moment of idleness, so that counters of one transaction never run into those of the next.
 _FLUSH = "pg_catalog.pg_stat_force_next_flush()"
+_NEWEST = "(select max(oid)::text from pg_catalog.pg_class)"
 _HEAD = f"select pg_catalog.pg_current_wal_insert_lsn()::text, {_SETTINGS}"
 _SESSION = """
     select l.relation::int8, l.mode, coalesce(c.relfilenode, 0)::int8, c.relkind::text, c.relname::text,
@@ -142,6 +143,9 @@ class Names:
         self._made = made
         self._rows: dict[int, tuple[Any, ...]] = {}
         self._complete = False
+        self.newest = 0
+        """The greatest OID of a relation when the step began: what has a greater one was made since."""
+
 
     def begin(self, *, everything: bool) -> None:
         """Forget; ``everything`` reads all relations now, because what commits on the way must still count as new."""
@@ -154,7 +158,7 @@ class Names:
         """Ask for those not known yet."""
         if self._complete:
             return
-        wanted = [oid for oid in oids if oid not in self._rows]
+        wanted = [oid for oid in oids if oid not in self._rows and (not self.newest or oid <= self.newest)]
         if wanted:
             self._rows |= {row[0]: row for row in self._line.ask(_SOME, _array(wanted)).rows()}
             more = {oid for row in self._rows.values() for oid in _mentioned(row)} - self._rows.keys() - set(wanted)
@@ -237,9 +241,11 @@ class Eyes:
 
     def begin(self) -> tuple[str, dict[str, str]] | None:
         """WAL position and settings while the session is idle; counters start from zero. None when it refuses."""
-        result = self._session.pgconn.exec_(f"{_HEAD}{self._flush}".encode())
+        result = self._session.pgconn.exec_(f"{_HEAD}, {_NEWEST}{self._flush}".encode())
         if not result.ntuples:
             return None
+        if not self.names.newest:
+            self.names.newest = int(_text(result, 2) or 0)
         return _text(result, 0), _settings(_text(result, 1))
 
     def inside(self) -> tuple[str, dict[str, str], list[list[str | None]]] | None:

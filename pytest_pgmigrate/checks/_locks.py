@@ -16,7 +16,6 @@ from pytest_pgmigrate.model.migration import Direction, Statement
 from pytest_pgmigrate.model.watch import Counts, Lock, Relation, StatementSeen
 from pytest_pgmigrate.options import Settings
 
-
 _T = TypeVar("_T")
 
 

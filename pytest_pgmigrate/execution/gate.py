@@ -79,7 +79,9 @@ class Gate:
         for sql in (text, "SELECT pg_reload_conf()"):
             result = self._line.connection.pgconn.exec_(sql.encode())
             if result.error_message:
-                raise ExecutionError(f"commits could not be held: {result.error_message.decode('utf-8', 'replace').strip()}")
+                raise ExecutionError(
+                    f"commits could not be held: {result.error_message.decode('utf-8', 'replace').strip()}"
+                )
 
     def _stopped_once(self) -> bool:
         stops: list[int] = []

@@ -8,9 +8,8 @@ transaction: what it does not know is new, and nobody else can be waiting for it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.model.locks import Mode
@@ -19,7 +18,7 @@ from pytest_pgmigrate.model.watch import Blocked, Relation
 if TYPE_CHECKING:
     import psycopg
 
-    from pytest_pgmigrate.execution.states.line import Line
+    from pytest_pgmigrate.execution.states.line import Answer, Line
     from pytest_pgmigrate.model.migration import Statement
 
 SETTINGS = (
@@ -57,7 +56,6 @@ _SETTINGS = (
 _COUNTERS = ("tuples_returned", "tuples_inserted", "tuples_updated", "tuples_deleted")
 # Forgotten at the next moment of idleness, so that counters of one transaction never run into those of the next.
 _FLUSH = "pg_catalog.pg_stat_force_next_flush()"
-_NEWEST = "(select max(oid)::text from pg_catalog.pg_class)"
 _HEAD = f"select pg_catalog.pg_current_wal_insert_lsn()::text, {_SETTINGS}"
 _SESSION = """
     select l.relation::int8, l.mode, coalesce(c.relfilenode, 0)::int8, c.relkind::text, c.relname::text,
@@ -67,16 +65,25 @@ _SESSION = """
     from pg_catalog.pg_lock_status() l left join pg_catalog.pg_class c on c.oid = l.relation
     where l.pid = pg_catalog.pg_backend_pid() and l.locktype = 'relation' and l.relation >= 16384 and l.granted
 """.format(counters=", ".join(f"pg_catalog.pg_stat_get_xact_{name}(l.relation)" for name in _COUNTERS))
-_DESCRIBE = """
+_QUALIFIED = "(select m.nspname || '.' || r.relname from pg_class r join pg_namespace m on m.oid = r.relnamespace where r.oid = {})"
+_DESCRIBE = f"""
     select c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relfilenode::int8,
-           (select x.indrelid::int8 from pg_index x where x.indexrelid = c.oid),
-           (select array_agg(distinct k.confrelid::int8) from pg_constraint k where k.conrelid = c.oid and k.contype = 'f'),
-           (select array_agg(h.inhparent::int8 order by h.inhseqno) from pg_inherits h where h.inhrelid = c.oid)
+           {_QUALIFIED.format("case when t.relkind = 't' then substring(t.relname from '[0-9]+$')::oid else t.oid end")},
+           (select array_agg(distinct {_QUALIFIED.format("k.confrelid")}) from pg_constraint k
+            where k.conrelid = c.oid and k.contype = 'f'),
+           (select array_agg({_QUALIFIED.format("h.inhparent")} order by h.inhseqno) from pg_inherits h where h.inhrelid = c.oid)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where {which}
+    left join pg_index x on x.indexrelid = c.oid
+    left join pg_class t on t.oid = coalesce(x.indrelid, c.oid)
+    where {{which}}
 """
 _SOME = _DESCRIBE.format(which="c.oid = any($1::oid[])").encode()
 _ALL = _DESCRIBE.format(which="c.oid >= 16384").encode()
+_LOCKED = _DESCRIBE.format(
+    which="c.oid in (select l.relation from pg_lock_status() l where l.pid = $1 and l.locktype = 'relation')"
+    " and c.oid >= 16384"
+).encode()
+_POSITION = b"select pg_current_wal_insert_lsn()::text"
 _FILES = b"select c.oid::int8, c.relfilenode::int8 from pg_class c where c.oid >= 16384"
 _INDEXES = b"select x.indexrelid::int8 from pg_index x where x.indrelid = any($1::oid[]) order by 1"
 _TOTALS = """
@@ -86,8 +93,6 @@ _HELD = b"""
     select l.relation::int8, l.mode from pg_lock_status() l
     where l.pid = $1 and l.locktype = 'relation' and l.relation >= 16384 and l.granted
 """
-_TOAST = re.compile(r"pg_toast_(\d+)")
-
 Numbers = tuple[int, int, int, int]
 """Rows read by full scans, inserted, updated, deleted."""
 
@@ -143,36 +148,38 @@ class Names:
         self._made = made
         self._rows: dict[int, tuple[Any, ...]] = {}
         self._complete = False
-        self.newest = 0
-        """The greatest OID of a relation when the step began: what has a greater one was made since."""
-
+        self._asked: Answer | None = None
 
     def begin(self, *, everything: bool) -> None:
         """Forget; ``everything`` reads all relations now, because what commits on the way must still count as new."""
         self._rows = {}
         self._complete = everything
         if everything:
-            self._rows = {row[0]: row for row in self._line.ask(_ALL).rows()}
+            self._take(self._line.ask(_ALL))
 
-    def learn(self, oids: Iterable[int]) -> None:
-        """Ask for those not known yet."""
-        if self._complete:
-            return
-        wanted = [oid for oid in oids if oid not in self._rows and (not self.newest or oid <= self.newest)]
-        if wanted:
-            self._rows |= {row[0]: row for row in self._line.ask(_SOME, _array(wanted)).rows()}
-            more = {oid for row in self._rows.values() for oid in _mentioned(row)} - self._rows.keys() - set(wanted)
-            if more:
-                self._rows |= {row[0]: row for row in self._line.ask(_SOME, _array(more)).rows()}
+    def ask(self, pid: int) -> None:
+        """Ask for all that the session has locked; the answer is taken in by ``learn``."""
+        if not self._complete:
+            self._asked = self._line.ask(_LOCKED, pid)
+            self._line.send()
+
+    def learn(self, oids: Iterable[int] = ()) -> None:
+        """Take in what was asked for, and ask for what is still unknown."""
+        if self._asked is not None:
+            asked, self._asked = self._asked, None
+            self._take(asked)
+        elif not self._complete:
+            wanted = [oid for oid in oids if oid not in self._rows]
+            if wanted:
+                self._take(self._line.ask(_SOME, _array(wanted)))
+
+    def _take(self, answer: Answer) -> None:
+        self._rows |= {row[0]: row for row in answer.rows()}
 
     def now(self, oid: int) -> Relation | None:
         """A relation that was made on the way and is there now."""
-        rows = {row[0]: row for row in self._line.ask(_SOME, _array((oid,))).rows()}
-        if oid not in rows:
-            return None
-        _, schema, name, kind, _, of_table, _, _ = rows[oid]
-        own = f"{schema}.{name}"
-        return Relation(oid, own, KINDS.get(kind, kind), self._owner(name, of_table, own), True)
+        rows = self._line.ask(_SOME, _array((oid,))).rows()
+        return replace(self._relation(rows[0]), new=True) if rows else None
 
     def indexes(self, tables: Iterable[int]) -> tuple[int, ...]:
         """The indexes of these tables, as they were before the transaction."""
@@ -192,36 +199,14 @@ class Names:
     def relation(self, oid: int) -> Relation | None:
         """The relation as it was before the step; None for one that did not exist."""
         row = self._rows.get(oid)
-        if row is None:
-            return None
-        _, schema, name, kind, _, of_table, referenced, parents = row
+        return None if row is None else self._relation(row)
+
+    def _relation(self, row: tuple[Any, ...]) -> Relation:
+        oid, schema, name, kind, _, owner, referenced, parents = row
         own = f"{schema}.{name}"
-        return Relation(
-            oid,
-            own,
-            KINDS.get(kind, kind),
-            (owner := self._owner(name, of_table, own)),
-            owner in self._made,
-            tuple(self._name(other) for other in referenced or ()),
-            tuple(self._name(other) for other in parents or ()),
-        )
-
-    def _owner(self, name: str, of_table: int | None, own: str) -> str:
-        if of_table is not None:
-            row = self._rows.get(of_table)
-            return self._owner(row[2], row[5], f"{row[1]}.{row[2]}") if row else own
-        toast = _TOAST.fullmatch(name)
-        return self._name(int(toast[1])) if toast else own
-
-    def _name(self, oid: int) -> str:
-        row = self._rows.get(oid)
-        return f"{row[1]}.{row[2]}" if row else str(oid)
-
-
-def _mentioned(row: tuple[Any, ...]) -> set[int]:
-    toast = _TOAST.fullmatch(row[2])
-    others = {row[5]} if row[5] is not None else set()
-    return others | set(row[6] or ()) | set(row[7] or ()) | ({int(toast[1])} if toast else set())
+        table = owner or own
+        kind = KINDS.get(kind, kind)
+        return Relation(oid, own, kind, table, table in self._made, tuple(referenced or ()), tuple(parents or ()))
 
 
 def _array(oids: Iterable[int]) -> str:
@@ -241,15 +226,15 @@ class Eyes:
 
     def begin(self) -> tuple[str, dict[str, str]] | None:
         """WAL position and settings while the session is idle; counters start from zero. None when it refuses."""
-        result = self._session.pgconn.exec_(f"{_HEAD}, {_NEWEST}{self._flush}".encode())
+        result = self._session.pgconn.exec_(f"{_HEAD}{self._flush}".encode())
         if not result.ntuples:
             return None
-        if not self.names.newest:
-            self.names.newest = int(_text(result, 2) or 0)
         return _text(result, 0), _settings(_text(result, 1))
 
     def inside(self) -> tuple[str, dict[str, str], list[list[str | None]]] | None:
         """WAL position, settings and locked relations of the open transaction; None when it refuses to be asked."""
+        # Both servers' processes work at the same time: this one reads locks, that one what they are on.
+        self.names.ask(self._pid)
         pgconn = self._session.pgconn
         pgconn.send_query(self._look)
         results = []
@@ -260,6 +245,12 @@ class Eyes:
         head, body = results
         rows = [[_cell(body, row, column) for column in range(body.nfields)] for row in range(body.ntuples)]
         return _text(head, 0), _settings(_text(head, 1)), rows
+
+    def position(self) -> Answer:
+        """The WAL position, asked for on the second connection; the answer comes while the session works."""
+        answer = self._line.ask(_POSITION)
+        self._line.send()
+        return answer
 
     def held(self) -> dict[int, Mode]:
         """The session's locks as the second connection sees them."""

@@ -15,7 +15,7 @@ from pytest_pgmigrate.model.evidence import ServerError, StatementRun, Step
 from pytest_pgmigrate.model.migration import Chunk, Direction, Script, Statement, TransactionRule
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import psycopg
 
@@ -80,6 +80,7 @@ class Runner:
         self.gated = gated
         self.oracle = oracle
         self.blocking = blocking
+        self._settings: Mapping[str, str] | None = None
 
     def run(
         self, name: str, direction: Direction, script: Script, *, watched: bool, made: Collection[str] = ()
@@ -104,13 +105,18 @@ class Runner:
                 oracle=self.oracle,
                 made=made,
                 blocking=self.blocking,
+                settings=self._settings,
             )
+        # Known for the next step only, and only after a step whose counters were asked to be flushed.
+        self._settings = None
         for chunk in script.chunks:
             if done.error is None and not self.session.closed:
                 self._chunk(chunk, done, watched)
         seconds = time.perf_counter() - clock
         seen = {probe.name: probe.end() for probe in self.probes}
         watcher = done.watcher
+        if watcher is not None and done.error is None:
+            self._settings = watcher.settings
         return Step(
             name,
             direction,

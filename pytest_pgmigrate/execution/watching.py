@@ -11,6 +11,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from pytest_pgmigrate.execution import gate
+from pytest_pgmigrate.execution.kinds import only_definitions
 from pytest_pgmigrate.execution.look import NOTHING, Eyes, Look, Numbers, new_relation, strongest
 from pytest_pgmigrate.execution.send import Answer, send
 from pytest_pgmigrate.model.locks import Mode
@@ -20,6 +21,7 @@ from pytest_pgmigrate.model.watch import Blocked, Relation, StatementSeen
 if TYPE_CHECKING:
     from pytest_pgmigrate.execution.blocking import Blocking
     from pytest_pgmigrate.execution.probes._base import Probe
+    from pytest_pgmigrate.execution.states.line import Answer as Asked
     from pytest_pgmigrate.execution.states.line import Line
     from pytest_pgmigrate.execution.states.wal import WalOracle
 
@@ -44,7 +46,7 @@ class Watcher:
 
     ``gated`` False where commits cannot be held (an external server), ``oracle`` None where WAL cannot be read; what could
     therefore not be seen is in ``notes``. ``made``: tables that count as new (those that the up made, in its down).
-    ``blocking`` None: the application's statements are not tried.
+    ``blocking`` None: the application's statements are not tried. ``settings``: of the session, as far as they are known.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Watcher:
         oracle: WalOracle | None = None,
         made: Collection[str] = (),
         blocking: Blocking | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._session = session
         self._line = line
@@ -85,9 +88,15 @@ class Watcher:
         self._database = 0
         self._stops: list[dict[int, Mode]] = []
         self._before: dict[int, Numbers] = {}
-        self._begin()
+        self._asked: Asked | None = None
+        self._begin(settings)
 
-    def _begin(self) -> None:
+    @property
+    def settings(self) -> Mapping[str, str] | None:
+        """The session's settings now, where the script cannot have changed them."""
+        return self._settings if self._settings and only_definitions(self._script) else None
+
+    def _begin(self, settings: Mapping[str, str] | None) -> None:
         several = any(chunk.rule is TransactionRule.NONE for chunk in self._script.chunks)
         several = several or any(s.kind.startswith("TXN ") for s in self._script.statements)
         several = several or any(needs_gate(s) for s in self._script.statements)
@@ -97,9 +106,10 @@ class Watcher:
             # Tables that the up made are nobody's to wait for in its down.
             self._blocking.prepare({n for n in names if n not in self._made and f"public.{n}" not in self._made})
         self._parallel = any(_PARALLEL.search(chunk.text) for chunk in self._script.chunks)
-        begun = self._eyes.begin()
-        if begun is not None:
-            self._lsn, self._settings = begun
+        if settings is None:
+            self._reread()
+        else:
+            self._settings, self._asked = settings, self._eyes.position()
         if self._parallel:
             self._totals = self._eyes.totals()
 
@@ -137,6 +147,7 @@ class Watcher:
             self._note(Look(statement, self._index, self._transaction, settings=self._settings), seconds)
             return
         lsn, settings, rows = looked
+        self._know_start()
         if self._stale:
             # What a SET changed is known only now; no query may come between BEGIN and SET TRANSACTION.
             self._settings, self._stale = settings, False
@@ -208,7 +219,7 @@ class Watcher:
 
     def _relations(self, locks: Mapping[int, Mode], rows: list[list[str | None]]) -> dict[int, Relation]:
         names = self._eyes.names
-        names.learn(locks)
+        names.learn()
         found = {oid: relation for oid in locks if (relation := names.relation(oid)) is not None}
         self._tables.update((oid, relation.name) for oid, relation in found.items())
         self._tables.update((int(row[0] or 0), f"{row[5]}.{row[4]}") for row in rows if int(row[0] or 0) not in found)
@@ -218,8 +229,14 @@ class Watcher:
                 found[oid] = new_relation(row, self._tables)
         return found
 
+    def _know_start(self) -> None:
+        """Take in the WAL position that was asked for when the step began."""
+        if self._asked is not None:
+            self._lsn, self._asked = str(self._asked.rows()[0][0]), None
+
     def failed(self, statement: Statement, seconds: float) -> None:
         """The statement failed: its locks are gone already."""
+        self._know_start()
         end = self._eyes.begin() if self._session.info.transaction_status is TransactionStatus.IDLE else None
         position = end[0] if end else self._position()
         look = Look(
@@ -243,6 +260,7 @@ class Watcher:
 
     def alone(self, statement: Statement) -> Answer:
         """Send a statement that commits by itself, and hold it at each of its commits where that can be done."""
+        self._know_start()
         self._stops, self._at_stops = [], []
         self._before = self._totals_flushed()
         reason = self._why_not_held()

@@ -97,16 +97,18 @@ def test_rows_that_parallel_workers_read_are_counted(watch: Run) -> None:
 
 
 def test_wal_bytes_are_the_same_every_time(cluster: Cluster, template: str) -> None:
-    text = "ALTER TABLE p ADD COLUMN x int;\nUPDATE p SET v = 0;\nCREATE INDEX p_t ON p (t);\n"
+    text = "ALTER TABLE p ADD COLUMN x int;\nUPDATE p SET v = 5;\nCREATE INDEX p_t ON p (t);\n"
     seen = []
     for _ in range(3):
         with opened(cluster, template) as database:
             step = database.run("up", migration(text), Direction.UP, watched=True)
             seen.append([s.wal_bytes for s in step.watched])
-    assert all(bytes_ > 0 for bytes_ in seen[0])
-    # Tuples may land on another page boundary of the catalogs; full pages are never written.
-    for first, other in zip(seen[0], seen[1], strict=True):
-        assert abs(first - other) <= 200, seen
+    assert [len(run) for run in seen] == [3, 3, 3]
+    # A page of the catalog may be pruned on the way, or the background writer note what runs; a full page, of 8 kB, is
+    # never written.
+    for each in zip(*seen, strict=True):
+        assert min(each) > 0
+        assert max(each) - min(each) <= 500, seen
 
 
 def test_commits_are_not_held_when_the_migration_forbids_it(watch: Run) -> None:

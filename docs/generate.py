@@ -10,6 +10,7 @@ import argparse
 import inspect
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 TUTORIAL = DOCS / "tutorials" / "first-run.md"
 README = ROOT / "README.md"
+EXAMPLES = DOCS / "explanation" / "locks-by-example.md"
 
 _HEADING = re.compile(r"^([A-Z][A-Za-z ]+):$", re.MULTILINE)
 _DIRECTIVE = re.compile(r"-- pgmigrate: [a-z-]+(?:\[[^\]]*\])?(?: <reason>)?")
@@ -36,6 +38,7 @@ _BLOCK = r"(<!-- {kind}: {name} -->\n).*?(<!-- end -->)"
 _STAGE = re.compile(
     r"<!-- file: (?P<file>\S+) -->\n```\w+\n(?P<text>.*?)```\n|<!-- sample: (?P<sample>\S+) -->", re.DOTALL
 )
+_RAN = re.compile(r"<!-- ran: (\S+) -->")
 _NOISE = re.compile(r"^(platform|cachedir|rootdir|configfile|plugins|collecting)\b.*\n", re.MULTILINE)
 
 
@@ -284,6 +287,39 @@ def sample() -> None:
     README.write_text(readme, encoding="utf-8")
 
 
+def _shorter(output: str) -> str:
+    """The findings and the timeline, without the heads and the migration that only makes the tables."""
+    blocks = re.split(r"\n\s*\n|^=+ .* =+\n|\n=+ .* =+(?:\n|$)", output, flags=re.MULTILINE)
+    noise = ("pgmigrate: ", "not judged: ", "FAILED ", "platform ", "migrations/000001")
+    kept = [block.strip("\n") for block in blocks if block and block.strip() and not block.startswith(noise)]
+    return "\n\n".join(block for block in kept if "::locks " not in block and not _NOISE.match(block))
+
+
+def examples() -> None:
+    """Run the histories that the page of examples names, and keep what pytest printed."""
+    os.environ["COLUMNS"] = "132"
+    text = EXAMPLES.read_text(encoding="utf-8")
+    for name in _RAN.findall(text):
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(ROOT / name, Path(folder) / "migrations")
+            only = (
+                "-p",
+                "no:faker",
+                "-m",
+                "pgmigrate",
+                "-k",
+                "locks",
+                "-v",
+                "--pgmigrate-engine=embedded",
+                "--rootdir=.",
+            )
+            code, output = run_stage(Stage(name, {"pytest.ini": "[pytest]\n"}), Path(folder), *only)
+            shown = _shorter(output)
+            text = fill(text, "ran", name, f"```text\n{shown}\n```")
+            print(f"{name}: exit code {code}")
+    EXAMPLES.write_text(text, encoding="utf-8")
+
+
 def main() -> int:
     """Write, check or sample."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -292,6 +328,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.sample:
         sample()
+        examples()
         return 0
     wanted = pages()
     if arguments.check:

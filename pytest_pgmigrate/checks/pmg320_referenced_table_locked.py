@@ -57,6 +57,9 @@ def _partners(item: Watched) -> list[Lock]:
     """Tables that remain, and a foreign key joined to what the statement drops."""
     statement = item.seen.statement
     locks = [lock for lock in keeps_out(item.seen.taken) if lock.mode.blocks_reads]
+    if statement.kind.startswith("ALTER TABLE"):
+        # What it names behind REFERENCES is not what it drops from.
+        statement = Statement(statement.text, 0, 0, statement.place, statement.kinds, statement.relations[:1])
     dropped = [lock.relation for lock in locks if about(statement, lock.relation) or _in_schema(statement, lock)]
     gone = {relation.name for relation in dropped}
     pointed = {name for relation in dropped for name in relation.referenced}

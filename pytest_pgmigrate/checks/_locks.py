@@ -13,7 +13,7 @@ from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Severity
 from pytest_pgmigrate.model.locks import Mode
 from pytest_pgmigrate.model.migration import Direction, Statement
-from pytest_pgmigrate.model.watch import Counts, Lock, Relation, StatementSeen
+from pytest_pgmigrate.model.watch import Blocked, Counts, Lock, Relation, StatementSeen
 from pytest_pgmigrate.options import Settings
 
 _T = TypeVar("_T")
@@ -99,19 +99,34 @@ def who_waits(lock: Lock) -> str:
     return f"INSERT, UPDATE and DELETE on {name} wait until it is released; SELECT goes on"
 
 
+_ORDER = ("SELECT from", "INSERT", "UPDATE of", "DELETE")
+_NAMED = 5
+"""Statements of the application named in one line; the rest is counted."""
+
+
 def blocked_lines(seen: StatementSeen) -> tuple[str, ...]:
-    """What of the application was blocked, tried first: ``while this ran, INSERT into orders waited``."""
+    """What of the application was blocked, one line a lock, tried before predicted, the user's own queries first."""
+    groups: dict[tuple[bool, str, Mode], list[Blocked]] = {}
+    for item in seen.blocked:
+        if item.tried is not False:
+            groups.setdefault((not item.tried, item.relation.name, item.held), []).append(item)
     lines = []
-    for item in sorted(seen.blocked, key=lambda b: (b.tried is not True, b.table, b.label)):
-        if item.tried is False:
-            continue
-        where = f" ({item.file})" if item.file else ""
-        said = "waited" if item.tried else "would wait"
-        lines.append(
-            f"while this ran, {item.label}{where} {said}: "
-            f"it needs {item.wants.pg} on {short(item.relation.name)}, {item.held.pg} was held"
-        )
+    for (predicted, name, held), items in sorted(groups.items(), key=lambda group: group[0]):
+        labels = [_called(item) for item in sorted(items, key=_rank)]
+        more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+        said = "would wait" if predicted else "waited"
+        lines.append(f"while this ran, {', '.join(labels[:_NAMED])}{more} {said} for {held.pg} on {short(name)}")
     return listed(lines)
+
+
+def _called(item: Blocked) -> str:
+    return item.label.replace(" public.", " ") + (f" ({item.file})" if item.file else "")
+
+
+def _rank(item: Blocked) -> tuple[bool, int, str, str]:
+    """The user's own queries, then reading before writing, then all else."""
+    order = next((rank for rank, verb in enumerate(_ORDER) if item.label.startswith(verb)), len(_ORDER))
+    return not item.file, order, item.table, item.label
 
 
 def lock_facts(item: Watched, lock: Lock) -> dict[str, object]:

@@ -66,7 +66,8 @@ class Database:
         self._blocking = Blocking(self._further, watch.queries)
         # Uncounted, so that rows we read ourselves are never taken for the migration's.
         uncounted = "" if cluster.engine == "external" else " -c track_counts=off"
-        self._quiet = f"-c synchronous_commit=local{uncounted}"
+        # A migration may lock the very catalogs that are read here; it must not wait for us, nor we for it.
+        self._quiet = f"-c synchronous_commit=local -c lock_timeout=5000{uncounted}"
         self._gated = usable(cluster)
         self.probes = make_probes()
         self._oracle: WalOracle | None = None

@@ -444,7 +444,7 @@ def test_what_waited_is_told() -> None:
     insert = blocked("INSERT into public.users", USERS, Mode.ROW_EXCLUSIVE, Mode.ACCESS_EXCLUSIVE)
     write = seen("UPDATE users SET phone = ''", updated={USERS: 20}, blocked=(insert,))
     (found,) = judged("PMG341", up(altered(), write))
-    assert any("INSERT into public.users waited" in line for line in found.details)
+    assert any("INSERT into users waited" in line for line in found.details)
 
 
 def test_a_scan_of_a_locked_table_belongs_to_the_other_half() -> None:

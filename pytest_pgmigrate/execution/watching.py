@@ -102,9 +102,7 @@ class Watcher:
         several = several or any(needs_gate(s) for s in self._script.statements)
         self._eyes.names.begin(everything=several)
         if self._blocking is not None:
-            names = {name for s in self._script.statements for name in s.relations}
-            # Tables that the up made are nobody's to wait for in its down.
-            self._blocking.prepare({n for n in names if n not in self._made and f"public.{n}" not in self._made})
+            self._blocking.prepare({name for s in self._script.statements for name in s.relations})
         self._parallel = any(_PARALLEL.search(chunk.text) for chunk in self._script.chunks)
         if settings is None:
             self._reread()
@@ -193,7 +191,9 @@ class Watcher:
             return ()
         held = {oid: mode for oid, mode in locks.items() if (r := relations.get(oid)) is not None and not r.new}
         if held != self._tried[0]:
-            self._tried = held, self._blocking.at_hold(held, relations, try_them=True)
+            found = self._blocking.at_hold(held, relations, try_them=True)
+            # Tables that the up made are nobody's to wait for in its down.
+            self._tried = held, tuple(blocked for blocked in found if blocked.table not in self._made)
         return self._tried[1]
 
     def _exclusive(self, end: str) -> frozenset[int]:

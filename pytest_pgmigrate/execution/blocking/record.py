@@ -73,7 +73,10 @@ def _recorded(statement: AppStatement, outcome: Outcome | None, planned: Outcome
         return Recorded(statement, _footprint(outcome), plan=outcome.plan)
     again = outcome.sqlstate[:2] in _PASSING
     if planned is not None and planned.ran:
-        note = f"{_called(statement)} could be planned, not run{_derived(statement)}: {_reason(statement, outcome)}"
+        # Of a statement of ours the rest is derived by rule; of the user's nobody knows what its triggers would do.
+        known = "; what its foreign keys and triggers lock is not known"
+        note = f"{_called(statement)} could be planned, not run{known}: {_reason(statement, outcome)}"
+        note = note if statement.file else ""
         return Recorded(replace(statement, prefix=_PLAN, parameters=0), _footprint(planned), note, again=again)
     note = f"{_called(statement)} was left out: {_reason(statement, outcome)}"
     return Recorded(replace(statement, runs=False), Footprint(), note, again=again)
@@ -89,10 +92,6 @@ def _footprint(outcome: Outcome) -> Footprint:
 
 def _called(statement: AppStatement) -> str:
     return f"{statement.label} ({statement.file})" if statement.file else statement.label
-
-
-def _derived(statement: AppStatement) -> str:
-    return "; what its foreign keys and triggers lock is " + ("not known" if statement.file else "derived, not seen")
 
 
 def _reason(statement: AppStatement, outcome: Outcome) -> str:

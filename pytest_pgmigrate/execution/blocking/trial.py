@@ -49,8 +49,12 @@ class Trial:
         if before is not None:
             before.restore(prober.connection)
         results = {one: _verdict(outcomes.get(one), conflicts.get(one)) for one in recorded}
-        notes = [_note(one, outcomes.get(one)) for one in conflicts if results.get(one, False) is None]
-        notes += [_row_note(one) for one in sendable if outcomes[one].waited_for_row and one not in conflicts]
+        # Of statements of ours the prediction stands and says so itself; the user's were given to be tried.
+        own = [one for one in recorded if one.statement.file]
+        notes = [_note(one, outcomes.get(one)) for one in own if one in conflicts and results.get(one, False) is None]
+        notes += [
+            _row_note(one) for one in own if one in outcomes and outcomes[one].waited_for_row and one not in conflicts
+        ]
         return cls(results, tuple(notes))
 
     def tried(self, recorded: Recorded) -> bool | None:

@@ -329,8 +329,13 @@ class Run:
             about = {key for key, part in run.verdicts if part is Part.HISTORY}
             found += [f for f in run.findings if f.migration in about or f.migration not in keys]
             for migration in run.history.migrations:
-                found += run.judged.get(migration.key, ()) if migration.key in run.wanted else ()
+                if migration.key in run.wanted:
+                    found += [f for f in run.judged.get(migration.key, ()) if self._asked_for(run, f)]
         return tuple(found)
+
+    def _asked_for(self, run: HistoryRun, finding: Finding) -> bool:
+        """Whether the part of a finding was an item of this run; information of parts that cannot fail always is."""
+        return (finding.migration, finding.part) in run.verdicts or finding.part not in self.parts
 
     @property
     def cluster(self) -> Cluster | None:

@@ -424,7 +424,9 @@ def unlimited(evidence: MigrationEvidence, name: str, guard: float) -> tuple[Wat
         if locks and name in item.seen.settings:
             value = own_timeout(item, name, guard)
             if not value:
-                return item, locks[0], value == 0
+                # The table that the statement is about, before those joined to it.
+                first = next((lock for lock in locks if about(item.seen.statement, lock.relation)), locks[0])
+                return item, first, value == 0
     return None
 
 

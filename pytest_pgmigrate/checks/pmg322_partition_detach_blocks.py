@@ -55,7 +55,8 @@ def partition_detach_blocks(evidence: MigrationEvidence, settings: Settings) -> 
             message=f"DETACH PARTITION {partition} takes {lock.mode.pg} on {short(lock.relation.name)}",
             effect=who_waits(lock),
             fix="outside a transaction, alone in its migration: "
-            f"ALTER TABLE {qualified(lock.relation.name)} DETACH PARTITION {partition} CONCURRENTLY;",
+            f"ALTER TABLE {qualified(lock.relation.name)} DETACH PARTITION {partition} CONCURRENTLY; "
+            "(refused where there is a DEFAULT partition: there, SET LOCAL lock_timeout = '5s'; and try again)",
             observed=lock_facts(item, lock),
             details=(*blocked_lines(seen), f"statement: {first_line(seen.statement.text)}"),
         )

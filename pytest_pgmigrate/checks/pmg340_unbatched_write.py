@@ -85,6 +85,8 @@ def unbatched_write(evidence: MigrationEvidence, settings: Settings) -> Iterator
     for item in watched(evidence):
         if item.seen.failed or (item.step.name, item.seen.index) in told or _batches_itself(item):
             continue
+        if item.down and item.seen.statement.kind == "delete_stmt":
+            continue  # whether these rows should go at all is what PMG403 and PMG408 judge
         for count in written_rows(item.seen):
             severity = _severity(item, count, settings)
             if severity is not None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_pgmigrate.execution.ledger import SCHEMA
 from pytest_pgmigrate.model.locks import Mode
 from pytest_pgmigrate.model.watch import Blocked, Relation
 
@@ -206,7 +207,9 @@ class Names:
         own = f"{schema}.{name}"
         table = owner or own
         kind = KINDS.get(kind, kind)
-        return Relation(oid, own, kind, table, table in self._made, tuple(referenced or ()), tuple(parents or ()))
+        # Nobody but us waits for our own ledger.
+        new = table in self._made or schema == SCHEMA
+        return Relation(oid, own, kind, table, new, tuple(referenced or ()), tuple(parents or ()))
 
 
 def _array(oids: Iterable[int]) -> str:

@@ -113,6 +113,8 @@ class Runner:
             if done.error is None and not self.session.closed:
                 self._chunk(chunk, done, watched)
         seconds = time.perf_counter() - clock
+        if done.watcher is not None:
+            done.watcher.finish()
         seen = {probe.name: probe.end() for probe in self.probes}
         watcher = done.watcher
         if watcher is not None and done.error is None:

@@ -328,6 +328,11 @@ class Watcher:
         self._files.update(now)
         return {oid: (before[oid], file) for oid, file in now.items()}
 
+    def finish(self) -> None:
+        """Take in whatever was asked for and not looked at, so that others can use the connection."""
+        self._know_start()
+        self._line.take_in()
+
     def end(self) -> tuple[str, ...]:
         """What could not be watched."""
         tried = self._blocking.notes if self._blocking is not None else ()

@@ -18,6 +18,9 @@ from tests.engines.leftovers import MARK, dead_directories, marked_processes, un
 
 USERS_UP = "CREATE TABLE users (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email text NOT NULL);\n"
 USERS_DOWN = "DROP TABLE users;\n"
+GIVE_WAY = "SET LOCAL lock_timeout = '5s';\n"
+"""Stands before what locks users: a sound migration gives no warning."""
+
 EMBEDDED = ("--pgmigrate-engine=embedded", "--pgmigrate-rows=3")
 PATIENCE = 180
 """Seconds after which a run counts as hanging: far more than any takes."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_pgmigrate.model.cluster import Cluster
-from tests.acceptance.conftest import Project, assert_clean, codes
+from tests.acceptance.conftest import GIVE_WAY, Project, assert_clean, codes
 from tests.fix_cluster import dsn
 
 PASSWORD = "not-to-be-shown"
@@ -18,7 +18,7 @@ PASSWORD = "not-to-be-shown"
 def users(project: Project) -> Project:
     project.users().then("000002_role", "CREATE ROLE app_reader;\n", "DROP ROLE app_reader;\n")
     return project.then(
-        "000003_nick", "ALTER TABLE users ADD COLUMN nick text;\n", "ALTER TABLE users DROP COLUMN nick;\n"
+        "000003_nick", GIVE_WAY + "ALTER TABLE users ADD COLUMN nick text;\n", "ALTER TABLE users DROP COLUMN nick;\n"
     )
 
 

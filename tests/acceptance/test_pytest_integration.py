@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import EMBEDDED, PATIENCE, Project, assert_clean, codes
+from tests.acceptance.conftest import EMBEDDED, GIVE_WAY, PATIENCE, Project, assert_clean, codes
 
 NICK = "000002_nick"
-PARTS = ("history", "apply", "rollback", "reapply", "rerun", "data", "replica")
-ADD = "ALTER TABLE users ADD COLUMN nick text;\n"
+PARTS = ("history", "apply", "rollback", "reapply", "rerun", "data", "locks", "replica")
+ADD = GIVE_WAY + "ALTER TABLE users ADD COLUMN nick text;\n"
 DROP = "ALTER TABLE users DROP COLUMN nick;\n"
 
 
@@ -38,8 +38,10 @@ def two(project: Project) -> Project:
 @pytest.fixture
 def wrong(project: Project) -> Project:
     """The second migration's down forgets an index; the third is sound."""
-    project.users().then(NICK, ADD + "CREATE INDEX users_email ON users (email);\n", DROP)
-    return project.then("000003_age", "ALTER TABLE users ADD COLUMN age int;\n", "ALTER TABLE users DROP COLUMN age;\n")
+    project.users().then(NICK, "CREATE INDEX CONCURRENTLY users_email ON users (email);\n", "SELECT 1;\n")
+    return project.then(
+        "000003_age", GIVE_WAY + "ALTER TABLE users ADD COLUMN age int;\n", "ALTER TABLE users DROP COLUMN age;\n"
+    )
 
 
 def test_nothing_is_collected_without_the_flag(two: Project) -> None:
@@ -98,13 +100,13 @@ def test_k_and_m_select(two: Project) -> None:
     assert ids(two.judge("--co", "-q", "-k", "nick and rollback").text) == [f"migrations/{NICK}.up.sql::rollback"]
     assert ids(two.judge("--co", "-q", "-m", "pgmigrate").text) == nodes("000001_users", NICK)
     outcome = two.judge("-q", "-m", "not pgmigrate")
-    assert "1 passed, 14 deselected" in outcome.text
+    assert "1 passed, 16 deselected" in outcome.text
     assert outcome.document["engine"] == ""  # no server was started for it
 
 
 def test_beside_ordinary_tests_quiet_and_without_a_terminal(two: Project) -> None:
     outcome = two.judge("-q")
-    assert "15 passed" in outcome.text
+    assert "17 passed" in outcome.text
     assert outcome.ret == pytest.ExitCode.OK
     silent = two.judge("-p", "no:terminal")
     assert silent.text.strip() == ""
@@ -127,7 +129,7 @@ def test_one_fault_fails_its_part_then_lf_runs_only_that(wrong: Project) -> None
     assert codes(outcome) == {("000002_nick.up.sql", "PMG402")}
     assert_clean(outcome)
     cases = {(c.get("classname"), c.get("name")): c for c in ET.parse(junit).iter("testcase")}
-    assert len(cases) == 21
+    assert len(cases) == 24
     failed = [key for key, case in cases.items() if case.find("failure") is not None]
     assert failed == [("migrations.000002_nick.up.sql", "rollback")]
     failure = cases[failed[0]].find("failure")
@@ -160,7 +162,7 @@ def test_xdist_gives_the_same_verdicts(wrong: Project, dist: list[str]) -> None:
     )
     assert [e["name"] for e in outcome.document["history"]] == ["users", "nick", "age"]
     assert all(set(e["parts"]) == set(PARTS) for e in outcome.document["history"])
-    assert "1 failed, 19 passed, 1 skipped" in outcome.text
+    assert "1 failed, 22 passed, 1 skipped" in outcome.text
 
 
 def test_versions_run_in_numeric_order_whatever_their_padding(project: Project) -> None:
@@ -184,7 +186,9 @@ def test_a_failed_migration_is_undone_and_a_dependent_one_is_skipped(project: Pr
     project.users()
     project.then(NICK, ADD + "SELECT no_such_function();\n", DROP)
     project.then("000003_upper", "UPDATE users SET nick = upper(nick);\n", "UPDATE users SET nick = nick;\n")
-    project.then("000004_age", "ALTER TABLE users ADD COLUMN age int;\n", "ALTER TABLE users DROP COLUMN age;\n")
+    project.then(
+        "000004_age", GIVE_WAY + "ALTER TABLE users ADD COLUMN age int;\n", "ALTER TABLE users DROP COLUMN age;\n"
+    )
     outcome = project.judge("-rs")
     assert codes(outcome) == {("000002_nick.up.sql", "PMG201")}
     parts = {e["name"]: e["parts"] for e in outcome.document["history"]}
@@ -235,7 +239,7 @@ def test_progress_is_shown_on_a_terminal_only(two: Project) -> None:
     shown = on_a_terminal(two, "--pgmigrate", *EMBEDDED)
     assert "pgmigrate: starting PostgreSQL" in shown
     assert "pgmigrate: examining 000002_nick" in shown
-    assert "15 passed" in shown
+    assert "17 passed" in shown
     # It leaves pytest's own lines alone: one for each file.
     assert shown.count("migrations/000002_nick.up.sql ") == 1
     piped = two.judge()

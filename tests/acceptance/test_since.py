@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from tests.acceptance.conftest import USERS_UP, Project, assert_clean, codes
+from tests.acceptance.conftest import GIVE_WAY, USERS_UP, Project, assert_clean, codes
 
-ADD = ("000002_nick", "ALTER TABLE users ADD COLUMN nick text;\n", "ALTER TABLE users DROP COLUMN nick;\n")
+ADD = ("000002_nick", GIVE_WAY + "ALTER TABLE users ADD COLUMN nick text;\n", "ALTER TABLE users DROP COLUMN nick;\n")
 
 
 def git(project: Project, *words: str) -> None:
@@ -76,7 +76,9 @@ def ledger(*rows: str) -> str:
 
 def test_ledger_tells_edited_and_out_of_order(project: Project) -> None:
     project.users().then(*ADD)
-    project.then("000003_age", "ALTER TABLE users ADD COLUMN age int;\n", "ALTER TABLE users DROP COLUMN age;\n")
+    project.then(
+        "000003_age", GIVE_WAY + "ALTER TABLE users ADD COLUMN age int;\n", "ALTER TABLE users DROP COLUMN age;\n"
+    )
     applied = hashlib.sha256(USERS_UP.encode()).hexdigest()
     edited = hashlib.sha256(b"what it was\n").hexdigest()
     project.write({"ledger.csv": ledger(f"1,,{applied}", f"3,000003_age.up.sql,{edited}")})

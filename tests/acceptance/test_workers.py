@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Project, assert_clean
+from tests.acceptance.conftest import GIVE_WAY, Project, assert_clean
 
 # The real engine, with a note of every start and of every end in a file of its own.
 COUNTING = """
@@ -42,7 +42,7 @@ def pytest_runtest_teardown(item):
     if item.path.parts[-3] == "a" and item.name == "apply":
         os.kill(os.getpid(), 9)
 """
-NICK = ("000002_nick", "ALTER TABLE users ADD COLUMN nick text;\n", "ALTER TABLE users DROP COLUMN nick;\n")
+NICK = ("000002_nick", GIVE_WAY + "ALTER TABLE users ADD COLUMN nick text;\n", "ALTER TABLE users DROP COLUMN nick;\n")
 WORKERS = ("-n", "2", "--dist", "loadgroup")
 
 
@@ -79,7 +79,7 @@ def test_one_cluster_for_each_worker_that_has_a_history(counted: Project, folder
 
     assert_clean(outcome)
     assert outcome.ret == pytest.ExitCode.OK, outcome.text
-    assert f"{14 * folders + 1} passed" in outcome.text
+    assert f"{16 * folders + 1} passed" in outcome.text
     started = noted(counted, "started")
     assert {worker for worker, _ in started} <= {"gw0", "gw1"}  # nothing in the controller
     assert len(started) == len({worker for worker, _ in started}) == min(folders, 2)

@@ -76,6 +76,10 @@ class Line:
         self._finish()
         return self._connection
 
+    def take_in(self) -> None:
+        """Receive all that was sent, whoever wanted it."""
+        self._finish()
+
     def ask(self, sql: bytes, *parameters: str | int | None) -> Answer:
         """Have a statement run; its parameters are ``$1``, ``$2`` …"""
         answer = Answer(self)

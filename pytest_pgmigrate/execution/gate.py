@@ -54,8 +54,8 @@ class Gate:
         Raises ExecutionError when the gate cannot be armed.
         """
         self.stops = 0
-        self._arm()
         try:
+            self._arm()
             self._session.pgconn.send_query(text.encode("utf-8"))
             self._watch(at_stop)
             answer = receive(self._session)
@@ -72,7 +72,6 @@ class Gate:
         # The setting counts only once the checkpointer has read it: a commit of ours must be seen to stop.
         while not self._stopped_once():
             if time.monotonic() > deadline:
-                self._disarm()
                 raise ExecutionError("commits could not be held: the server did not take in synchronous_standby_names")
 
     def _set(self, text: str) -> None:

@@ -8,7 +8,7 @@ transaction: what it does not know is new, and nobody else can be waiting for it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,9 @@ _INDEXES = b"select x.indexrelid::int8 from pg_index x where x.indrelid = any($1
 _TOTALS = """
     select c.oid::int8, {counters} from pg_class c where c.oid >= 16384 and c.relkind in ('r', 'm', 't')
 """.format(counters=", ".join(f"pg_stat_get_{name}(c.oid)" for name in _COUNTERS)).encode()
+_PENDING = """
+    select c.oid::int8, {counters} from pg_catalog.pg_class c where c.oid >= 16384 and c.relkind in ('r', 'm', 't')
+""".format(counters=", ".join(f"pg_catalog.pg_stat_get_xact_{name}(c.oid)" for name in _COUNTERS))
 _HELD = b"""
     select l.relation::int8, l.mode from pg_lock_status() l
     where l.pid = $1 and l.locktype = 'relation' and l.relation >= 16384 and l.granted
@@ -234,6 +237,14 @@ class Eyes:
             return None
         return _text(result, 0), _settings(_text(result, 1))
 
+    def pending(self) -> dict[int, Numbers]:
+        """Counters that the idle session has not handed in: PostgreSQL 14 cannot be told to, and adds to them."""
+        if self._flush:
+            return {}
+        result = self._session.pgconn.exec_(_PENDING.encode())
+        cells = [[_cell(result, row, column) for column in range(result.nfields)] for row in range(result.ntuples)]
+        return {int(oid or 0): numbers_of(numbers) for oid, *numbers in cells}
+
     def inside(self) -> tuple[str, dict[str, str], list[list[str | None]]] | None:
         """WAL position, settings and locked relations of the open transaction; None when it refuses to be asked."""
         # Both servers' processes work at the same time: this one reads locks, that one what they are on.
@@ -271,6 +282,35 @@ class Eyes:
     def totals(self) -> dict[int, Numbers]:
         """Counters of all tables as flushed so far."""
         return {row[0]: tuple(row[1:]) for row in self._line.ask(_TOTALS).rows()}
+
+
+class Known(Mapping[int, Relation]):
+    """Relations as they were named before the step, those not ``known`` yet looked up when asked for."""
+
+    def __init__(self, eyes: Eyes, known: Mapping[int, Relation] | None = None) -> None:
+        self._names = eyes.names
+        self._found = dict(known or {})
+
+    def __getitem__(self, oid: int) -> Relation:
+        if oid not in self._found:
+            self._names.learn((oid,))
+            relation = self._names.relation(oid) or self._names.now(oid)
+            if relation is None:
+                raise KeyError(oid)
+            self._found[oid] = relation
+        return self._found[oid]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def numbers_of(cells: list[str | None]) -> Numbers:
+    """Counters as the server wrote them."""
+    read, inserted, updated, deleted = (int(cell or 0) for cell in cells)
+    return read, inserted, updated, deleted
 
 
 def strongest(locks: Iterable[tuple[int, Mode]]) -> dict[int, Mode]:

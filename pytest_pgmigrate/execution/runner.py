@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.pq import DiagnosticField, TransactionStatus
 
+from pytest_pgmigrate.execution.kinds import needs_gate
 from pytest_pgmigrate.execution.send import Answer, send, server_error
-from pytest_pgmigrate.execution.watching import Watcher, needs_gate
+from pytest_pgmigrate.execution.watching import Watcher
 from pytest_pgmigrate.model.evidence import ServerError, StatementRun, Step
 from pytest_pgmigrate.model.migration import Chunk, Direction, Script, Statement, TransactionRule
 

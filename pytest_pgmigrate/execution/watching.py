@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from pytest_pgmigrate.execution import gate
-from pytest_pgmigrate.execution.kinds import only_definitions
-from pytest_pgmigrate.execution.look import NOTHING, Eyes, Look, Numbers, new_relation, strongest
+from pytest_pgmigrate.execution.kinds import PARALLEL, SILENT, may_release, needs_gate, only_definitions, worth_trying
+from pytest_pgmigrate.execution.look import NOTHING, Eyes, Known, Look, Numbers, new_relation, numbers_of, strongest
 from pytest_pgmigrate.execution.send import Answer, send
 from pytest_pgmigrate.model.locks import Mode
 from pytest_pgmigrate.model.migration import Script, Statement, TransactionRule
@@ -25,18 +24,6 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.execution.states.line import Line
     from pytest_pgmigrate.execution.states.wal import WalOracle
 
-# Before these no query may run in the transaction (SET TRANSACTION must come first), and they lock nothing.
-_SILENT = ("TXN ", "SET", "RESET", "constraints_set_stmt", "prepare_stmt", "DISCARD", "discard_stmt")
-_REFERENCES = re.compile(r"\breferences\b|\binherits\b", re.IGNORECASE)
-_HARMLESS = (
-    "ALTER TABLE: AddColumn (plain)",
-    "ALTER TABLE: DropColumn",
-    "COMMENT ON",
-    "GRANT",
-    "REVOKE",
-    "CREATE FUNCTION",
-)
-_PARALLEL = re.compile("parallel", re.IGNORECASE)
 _DATABASE = b"select oid::int8 from pg_database where datname = current_database()"
 _FIELDS = frozenset(field.name for field in fields(StatementSeen))
 
@@ -103,7 +90,7 @@ class Watcher:
         self._eyes.names.begin(everything=several)
         if self._blocking is not None:
             self._blocking.prepare({name for s in self._script.statements for name in s.relations})
-        self._parallel = any(_PARALLEL.search(chunk.text) for chunk in self._script.chunks)
+        self._parallel = any(PARALLEL.search(chunk.text) for chunk in self._script.chunks)
         if settings is None:
             self._reread()
         else:
@@ -116,7 +103,7 @@ class Watcher:
     def transaction(self) -> None:
         """A transaction is about to begin: locks and counters start anew."""
         self._transaction += 1
-        self._counts = {}
+        self._counts = self._eyes.pending()
         if self._transaction:
             self._reread()
 
@@ -135,7 +122,7 @@ class Watcher:
     def after(self, statement: Statement, seconds: float) -> None:
         """The statement went through and its transaction is still open."""
         open_block = self._session.info.transaction_status is TransactionStatus.INTRANS
-        if statement.kind.startswith(_SILENT) or not open_block:
+        if statement.kind.startswith(SILENT) or not open_block:
             self._stale = True
             self._note(Look(statement, self._index, self._transaction, settings=self._settings), seconds)
             return
@@ -161,7 +148,7 @@ class Watcher:
         # One row a lock; what is known of the relation is the same in each.
         for oid, row in {int(row[0] or 0): row for row in rows}.items():
             file = int(row[2] or 0)
-            now = _numbers(row[7:])
+            now = numbers_of(row[7:])
             files[oid] = (self._files.get(oid) or self._eyes.names.file(oid), file)
             counts[oid] = _minus(now, self._counts.get(oid, NOTHING))
             self._counts[oid] = now
@@ -176,11 +163,11 @@ class Watcher:
             locks=locks,
             files=files,
             counts=counts,
-            relations=_Known(self._eyes, relations),
+            relations=Known(self._eyes, relations),
             settings=self._settings,
             start=self._lsn,
             end=lsn,
-            exclusive=self._exclusive(lsn) if _may_release(statement) else frozenset(),
+            exclusive=self._exclusive(lsn) if may_release(statement) else frozenset(),
             entered=self._eyes.names.indexes(filled) if filled else (),
             blocked=self._try(locks, relations),
         )
@@ -247,7 +234,7 @@ class Watcher:
             settings=self._settings,
             start=self._lsn,
             end=position,
-            relations=_Known(self._eyes),
+            relations=Known(self._eyes),
             exclusive=self._exclusive(position),
         )
         self._lsn = position
@@ -286,7 +273,7 @@ class Watcher:
     def _stop(self, statement: Statement) -> None:
         locks = self._eyes.held()
         self._stops.append(locks)
-        relations = _Known(self._eyes)
+        relations = Known(self._eyes)
         self._at_stops += self._try(locks, relations)
         for probe in self._probes:
             probe.at_stop(Look(statement, self._index, self._transaction, locks=locks, relations=relations))
@@ -307,7 +294,7 @@ class Watcher:
             stops=tuple(self._stops),
             files=self._files_now(),
             counts={oid: numbers for oid, numbers in counts.items() if any(numbers)},
-            relations=_Known(self._eyes),
+            relations=Known(self._eyes),
             settings=self._settings,
             start=self._lsn,
             end=position,
@@ -320,7 +307,10 @@ class Watcher:
         self._note(look, seconds)
 
     def _totals_flushed(self) -> dict[int, Numbers]:
-        return self._eyes.totals() if self._session.info.server_version >= 150000 else {}
+        if self._session.info.server_version >= 150000:
+            return self._eyes.totals()
+        self.notes.append("rows that statements which commit by themselves read: PostgreSQL 14 counts them too late")
+        return {}
 
     def _files_now(self) -> dict[int, tuple[int, int]]:
         now = self._eyes.names.files_now()
@@ -357,62 +347,6 @@ class Watcher:
                 statement, look.index, look.transaction, seconds=seconds, failed=look.failed, more=more, **known
             )
         )
-
-
-class _Known(Mapping[int, Relation]):
-    """Relations as they were named before the step, those not ``known`` yet looked up when asked for."""
-
-    def __init__(self, eyes: Eyes, known: Mapping[int, Relation] | None = None) -> None:
-        self._names = eyes.names
-        self._found = dict(known or {})
-
-    def __getitem__(self, oid: int) -> Relation:
-        if oid not in self._found:
-            self._names.learn((oid,))
-            relation = self._names.relation(oid) or self._names.now(oid)
-            if relation is None:
-                raise KeyError(oid)
-            self._found[oid] = relation
-        return self._found[oid]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-
-def needs_gate(statement: Statement) -> bool:
-    """Whether the statement commits, or may commit, in its own middle."""
-    kind = statement.kind
-    if "CONCURRENTLY" in kind:
-        return not kind.startswith("REFRESH")
-    if kind == "call_stmt":
-        return True
-    if kind == "do_stmt":
-        return re.search(r"\b(commit|rollback|call)\b", statement.text, re.IGNORECASE) is not None
-    return kind in ("VACUUM", "REINDEX SCHEMA", "REINDEX DATABASE", "REINDEX SYSTEM")
-
-
-def _may_release(statement: Statement) -> bool:
-    """Whether a lock may have been given back inside: by a savepoint, or an exception block of a routine."""
-    return statement.kind in ("do_stmt", "call_stmt", "select_stmt")
-
-
-def worth_trying(script: Script) -> bool:
-    """Whether a finding can come of what the script locks: of one harmless definition alone none can."""
-    statements = [s for s in script.statements if not s.kind.startswith(_SILENT)]
-    if len(statements) != 1:
-        return bool(statements)
-    [only] = statements
-    if only.kind == "CREATE TABLE":
-        return _REFERENCES.search(only.text) is not None
-    return not all(kind in _HARMLESS for kind in only.kinds)
-
-
-def _numbers(cells: list[str | None]) -> Numbers:
-    read, inserted, updated, deleted = (int(cell or 0) for cell in cells)
-    return read, inserted, updated, deleted
 
 
 def _minus(a: Numbers, b: Numbers) -> Numbers:

@@ -14,7 +14,7 @@ from tests.acceptance.histories import FIXTURES, Outcome
 from tests.fix_cluster import usable
 
 HAZARDS = corpus()
-ENGINES = [pytest.param(EMBEDDED, id="embedded"), pytest.param(LOCAL, id="local")]
+ENGINES = [pytest.param(EMBEDDED, id="embedded"), pytest.param(LOCAL, id="local", marks=pytest.mark.slow)]
 
 ITEMS = {
     *(f"I{n}" for n in range(1, 7)),

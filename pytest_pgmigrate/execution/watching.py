@@ -53,7 +53,10 @@ class Watcher:
         self._line = line
         self._oracle = oracle
         self._made = made
-        self._blocking = blocking if blocking is not None and worth_trying(script) else None
+        self._named = {name for statement in script.statements for name in statement.relations}
+        # What the up made is nobody's to wait for in its down.
+        known = {name for name in self._named if name not in made and f"public.{name}" not in made}
+        self._blocking = blocking if (known or not made) and worth_trying(script) else None
         self._tried: tuple[Mapping[int, Mode], tuple[Blocked, ...]] = ({}, ())
         self._at_stops: list[Blocked] = []
         self._script = script
@@ -89,7 +92,7 @@ class Watcher:
         several = several or any(needs_gate(s) for s in self._script.statements)
         self._eyes.names.begin(everything=several)
         if self._blocking is not None:
-            self._blocking.prepare({name for s in self._script.statements for name in s.relations})
+            self._blocking.prepare(self._named)
         self._parallel = any(PARALLEL.search(chunk.text) for chunk in self._script.chunks)
         if settings is None:
             self._reread()
@@ -179,7 +182,6 @@ class Watcher:
         held = {oid: mode for oid, mode in locks.items() if (r := relations.get(oid)) is not None and not r.new}
         if held != self._tried[0]:
             found = self._blocking.at_hold(held, relations, try_them=True)
-            # Tables that the up made are nobody's to wait for in its down.
             self._tried = held, tuple(blocked for blocked in found if blocked.table not in self._made)
         return self._tried[1]
 

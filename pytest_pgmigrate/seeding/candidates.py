@@ -13,11 +13,13 @@ from pytest_pgmigrate.seeding.hints import Hint, literals, read_hints
 from pytest_pgmigrate.seeding.judge import Candidates, Judge
 from pytest_pgmigrate.seeding.numbers import decimal_or_none, moment_or_none
 from pytest_pgmigrate.seeding.shape import Check, Column, Row
+from pytest_pgmigrate.seeding.unlikely import unlikely
 from pytest_pgmigrate.seeding.values import TEXT_TYPES, TIMES, WHOLE, ValueMaker, pattern_example
 
 # Costs: what an application would most likely write comes first.
-AS_IS, LIKELY, NULL, NEAR, GUESS = 0, 1, 2, 2, 3
+AS_IS, LIKELY, NULL, NEAR, GUESS, UNLIKELY = 0, 1, 2, 2, 3, 4
 MAX_CANDIDATES = 48
+WIDE_CANDIDATES = 200
 MAX_SPARE = 6
 
 Values = list["str | None"]
@@ -44,9 +46,16 @@ class CandidateMaker:
         self._spare = spare
 
     def candidates(
-        self, column: Column, group: Sequence[Column], checks: Sequence[Check], rows: Sequence[Row], judge: Judge
+        self,
+        column: Column,
+        group: Sequence[Column],
+        checks: Sequence[Check],
+        rows: Sequence[Row],
+        judge: Judge,
+        *,
+        wide: bool = False,
     ) -> Candidates:
-        """Ways to fill ``column``, the present values first, each once."""
+        """Ways to fill ``column``, the present values first, each once; ``wide`` tries less likely ones as well."""
         about = [check for check in checks if column.name in check.columns]
         found = _Collected(len(rows), nullable=not column.not_null)
         found.each(AS_IS, [row.get(column.name) for row in rows])
@@ -64,7 +73,10 @@ class CandidateMaker:
                 found.each(NEAR, [self._spare(column.name, turn * len(rows) + at) for at in range(len(rows))])
         if not column.not_null:
             found.constant(NULL, None)
-        return sorted(found.ways, key=lambda way: way[0])[:MAX_CANDIDATES]
+        if wide and not keys:
+            for values in unlikely(column, checks, rows):
+                found.each(UNLIKELY, values)
+        return sorted(found.ways, key=lambda way: way[0])[: WIDE_CANDIDATES if wide else MAX_CANDIDATES]
 
     def _own(
         self, column: Column, others: Sequence[Column], checks: Sequence[Check], rows: Sequence[Row], found: _Collected

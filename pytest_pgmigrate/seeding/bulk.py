@@ -1,0 +1,134 @@
+"""Many rows, made by the server from the first ones: those are the pool, what must differ is counted up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+
+from pytest_pgmigrate.seeding.hints import NO_HINT
+from pytest_pgmigrate.seeding.names import kind_of
+from pytest_pgmigrate.seeding.rows import RowBuilder
+from pytest_pgmigrate.seeding.session import Session
+from pytest_pgmigrate.seeding.shape import Column, Table, quote_literal
+from pytest_pgmigrate.seeding.values import TEXT_TYPES, WHOLE
+
+BULK_FROM = 2000
+"""Below so many rows the server is not worth asking: a client makes them as fast."""
+
+POOL = 1000
+CHUNK = 200_000
+"""Rows per statement, far within the session's statement_timeout."""
+
+_DIGITS = 8
+_NUMBER = '"pgmigrate n"'
+_STEP = '"pgmigrate step"'
+_POOL = '"pgmigrate pool"'
+_BASE = '"pgmigrate base"'
+
+Expression = Callable[[Column], "str | None"]
+
+
+def grow(session: Session, table: Table, builder: RowBuilder, count: int) -> int:
+    """Add up to ``count`` rows like those the table has; how many went in. 0 where uniqueness cannot be counted up.
+
+    Columns of no unique index are copied from one pool row together, so whatever held between them holds again;
+    the CHECKs about the others are asked once more.
+    """
+    fresh = _expressions(table, builder)
+    if fresh is None or count < 1:
+        return 0
+    pool = session.query(f"SELECT count(*) FROM (SELECT FROM {table.ident.only} LIMIT {POOL}) first")[0][0]
+    added = 0
+    skip = not any(unique.deferrable for unique in table.uniques)
+    for first in range(0, count, CHUNK):
+        size = min(CHUNK, count - first)
+        result = session.attempt(_statement(table, builder, fresh, (first, size, pool), skip))
+        if isinstance(result, psycopg.Error) or not result:
+            break
+        added += result if isinstance(result, int) else 0
+    return added
+
+
+def _expressions(table: Table, builder: RowBuilder) -> dict[str, str] | None:
+    """An expression for every column that must differ, None when there is one for which none is known."""
+    if builder.finite or builder.spans:
+        return None
+    checked = {name for check in table.checks for name in check.columns}
+    found = {name: f"nextval({quote_literal(sequence)})" for name, sequence in builder.sequences.items()}
+    for column in builder.insertable:
+        if column.name in found or column.name in builder.linked:
+            continue
+        if column.name in builder.distinct:
+            expression = _different(column)
+            if expression is None:
+                return None
+            found[column.name] = expression
+        elif _identifies(column, table, builder) and column.name not in checked:
+            found[column.name] = _text(column)
+    return found
+
+
+def _identifies(column: Column, table: Table, builder: RowBuilder) -> bool:
+    """Whether the values differ in every row although no index asks for it, as e-mail addresses do."""
+    few = builder.hints.get(column.name, NO_HINT).choices
+    return column.type.name in TEXT_TYPES and not few and kind_of(column.name, str(table.ident)).identity
+
+
+def _different(column: Column) -> str | None:
+    name, quoted = column.type.name, f"{_POOL}.{column.quoted}"
+    if name in WHOLE or name in ("numeric", "float4", "float8"):
+        return f"({_BASE}.{column.quoted} + {_STEP})::{column.type.text}"
+    if name in ("timestamp", "timestamptz"):
+        return f"{_BASE}.{column.quoted} + {_STEP} * interval '1 second'"
+    if name == "date":
+        return f"({_BASE}.{column.quoted} + {_STEP}::int)"
+    if name in TEXT_TYPES - {"name", "char"}:
+        return _text(column)
+    known = {
+        "uuid": f"md5({quoted}::text || {_NUMBER})::uuid",
+        "bytea": f"substring({quoted} FROM 1 FOR greatest(length({quoted}) - 8, 0)) || int8send({_NUMBER})",
+        "inet": f"inet '10.0.0.0' + 65536 + {_NUMBER}",
+        "interval": f"{_BASE}.{column.quoted} + {_STEP} * interval '1 second'",
+        "macaddr": f"('06' || lpad(to_hex({_NUMBER}), 10, '0'))::macaddr",
+    }
+    return known.get(name)
+
+
+def _text(column: Column) -> str:
+    """The pool row's text with a number of fixed width: before the @ of an address, else at the end."""
+    value = f"{_POOL}.{column.quoted}::text"
+    number = f"({10 ** (_DIGITS - 1)} + {_NUMBER})"
+    kept = value if column.length is None else f"left({value}, {column.length - _DIGITS})"
+    if column.length is not None and column.length <= _DIGITS + 3:
+        kept = "''"
+    plain = f"{kept} || {number}"
+    if column.length is not None and column.length < 40:
+        return plain
+    address = f"overlay({kept} PLACING {number} || '@' FROM strpos({kept}, '@') FOR 1)"
+    return f"CASE WHEN strpos({kept}, '@') > 1 THEN {address} ELSE {plain} END"
+
+
+def _statement(table: Table, builder: RowBuilder, fresh: dict[str, str], part: tuple[int, int, int], skip: bool) -> str:
+    """The INSERT of ``part`` = (first row, rows, rows of the pool). Names of our own are such as no table has."""
+    first, size, pool = part
+    columns = builder.insertable
+    highest = [column for column in columns if f"{_BASE}.{column.quoted}" in fresh.get(column.name, "")]
+    names = ", ".join(column.quoted for column in columns)
+    made = ", ".join(f"{fresh.get(one.name, f'{_POOL}.{one.quoted}')} AS {one.quoted}" for one in columns)
+    base = ", ".join(f"max({column.quoted}) AS {column.quoted}" for column in highest)
+    base = f"SELECT {base} FROM {table.ident.only}" if base else "SELECT"
+    checks = [check for check in table.checks if set(check.columns) & fresh.keys()]
+    where = " AND ".join(f"(({check.expression}) IS NOT FALSE)" for check in checks) or "true"
+    return (
+        f"WITH {_POOL} AS MATERIALIZED ("
+        f'SELECT row_number() OVER () - 1 AS "pgmigrate k", * FROM '
+        # The pool's rows are the table's first: at worst each has a block of its own.
+        f"(SELECT {names} FROM {table.ident.only} WHERE ctid < '({POOL},0)' ORDER BY tableoid, ctid LIMIT {POOL}) first), "
+        f"{_BASE} AS MATERIALIZED ({base}) "
+        f"INSERT INTO {table.ident.quoted} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM (SELECT {made} "
+        f"FROM (SELECT g AS {_STEP}, {first} + g AS {_NUMBER} FROM generate_series(1, {size}) g) numbers CROSS JOIN {_BASE} "
+        f'JOIN {_POOL} ON {_POOL}."pgmigrate k" = {_NUMBER} % {pool}) '
+        f'"{table.ident.name.replace(chr(34), chr(34) * 2)}" WHERE {where}'
+        + (" ON CONFLICT DO NOTHING" if skip else "")
+    )

@@ -28,7 +28,8 @@ Values = list["str | None"]
 class CandidateMaker:
     """Candidates for the columns of one table.
 
-    ``linked`` gives the keys a foreign-key column may hold, ``spare`` further values of the column's own kind.
+    ``linked`` gives the keys a foreign-key column may hold, ``spare`` further values of the column's own kind. Texts
+    made for a pattern are others in every ``turn``.
     """
 
     def __init__(
@@ -38,7 +39,9 @@ class CandidateMaker:
         values: ValueMaker,
         linked: Callable[[str], Sequence[str | None]],
         spare: Callable[[str, int], str | None],
+        turn: int = 0,
     ) -> None:
+        self._mark = ("@check", str(turn)) if turn else ("@check",)
         self._seed = seed
         self._table = table
         self._values = values
@@ -63,6 +66,8 @@ class CandidateMaker:
             derived = derived_from(column, expression)
             if derived:
                 found.each(LIKELY, [one[0] for one in judge.evaluate([f"({derived})::text"], about, rows)])
+        if wide and not column.not_null:
+            found.constant(LIKELY, None)
         keys = self._linked(column.name)
         for key in keys[:12]:
             found.constant(LIKELY, key)
@@ -112,7 +117,7 @@ class CandidateMaker:
         rows: Sequence[Row],
         found: _Collected,
     ) -> None:
-        stream = Stream(self._seed, self._table, column.name, "@check")
+        stream = Stream(self._seed, self._table, column.name, *self._mark)
         for choice in hint.choices:
             found.constant(LIKELY, choice)
         for text in (*hint.patterns, *strings):

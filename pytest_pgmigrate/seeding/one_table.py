@@ -75,13 +75,16 @@ class OneTable:
             if tally.filled < rows and not tally.saturated:
                 self._imitate(tally, rows, existing)
                 self._with_fresh_keys(tally, rows, existing)
-            if not tally.filled and not self._more:
+            if not tally.filled and not self._more and not self._count():
                 return self._bypassing(tally, rows)
         except EmptyParent as error:
             return report(self._table, rows, 0, no_parent(error))
         return self._report(tally, rows, existing)
 
     def _report(self, tally: Tally, rows: int, existing: int) -> SeedReport:
+        if not self._more and not tally.filled and (written := self._count()):
+            status = "full" if written >= rows else "saturated" if tally.saturated else "partial"
+            return report(self._table, rows, written, "its rows were written by another table's trigger", status)
         if tally.saturated and tally.filled < rows and not tally.reason:
             status = "saturated" if tally.filled + existing else ""
             return report(self._table, rows, tally.filled, f"{tally.saturated} admits no more rows", status)
@@ -106,13 +109,13 @@ class OneTable:
             built = builder.build(range(ordinal, ordinal + len(drawn)), drawn)
             # Values that lie side by side may be one to an index over an expression: later rounds go further away.
             ordinal += missing + (97 * turn if turn + 1 >= ROUNDS else 0)
-            stored, fit, _ = self._store(builder, built, tally)
+            stored, fit, _ = self._store(builder, built, tally, turn)
             tally.saturated = tally.saturated or builder.saturated or ""
             if turn == 0 and rows >= BULK_FROM and not tally.saturated and not copies:
                 tally.filled += grow(self._session, self._table, builder, rows - tally.filled)
-            if tally.filled >= rows or tally.saturated or (tally.reason and not stored.count):
+            if tally.filled >= rows or tally.saturated or (tally.reason and not tally.filled):
                 break
-            if fit and not stored.count:
+            if fit and not tally.filled:
                 tally.reason = refusal(self._session, self._table, builder.insertable, fit[-1])
                 if not tally.reason.startswith("23505"):
                     break
@@ -120,8 +123,10 @@ class OneTable:
                 break
         return tally
 
-    def _store(self, builder: RowBuilder, built: Sequence[Row], tally: Tally) -> tuple[Stored, list[Row], str]:
-        witness = make_witness(self._session, builder, self._seed, self._parents, frozenset())
+    def _store(
+        self, builder: RowBuilder, built: Sequence[Row], tally: Tally, turn: int = 0
+    ) -> tuple[Stored, list[Row], str]:
+        witness = make_witness(self._session, builder, self._seed, self._parents, frozenset(), turn)
         fit, unmet = witness.repair(built)
         stored = insert(self._session, self._table, builder.insertable, fit) if fit else Stored(0)
         tally.filled += stored.count
@@ -147,6 +152,9 @@ class OneTable:
         shown = ", ".join(f"{quote_identifier(name)}::text" for name in names)
         text = f"SELECT {shown} FROM {self._table.ident.only} LIMIT {KNOWN_KEYS}"
         return [dict(zip(names, row, strict=True)) for row in self._session.query(text)]
+
+    def _count(self) -> int:
+        return int(self._session.query(f"SELECT count(*) FROM {self._table.ident.only}")[0][0])
 
     def _imitate(self, tally: Tally, rows: int, existing: int) -> None:
         """Where a trigger refuses most values: rows like those it took, but for what has to differ."""

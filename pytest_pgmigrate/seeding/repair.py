@@ -13,7 +13,9 @@ from pytest_pgmigrate.seeding.session import Session
 from pytest_pgmigrate.seeding.witness import Witness
 
 
-def make_witness(session: Session, builder: RowBuilder, seed: int, parents: Parents, frozen: frozenset[str]) -> Witness:
+def make_witness(
+    session: Session, builder: RowBuilder, seed: int, parents: Parents, frozen: frozenset[str], turn: int = 0
+) -> Witness:
     """The repairer of one table's rows."""
     table = builder.table
     keys = {key.columns[0]: key for key in table.ident.foreign_keys if len(key.pairs) == 1}
@@ -29,7 +31,7 @@ def make_witness(session: Session, builder: RowBuilder, seed: int, parents: Pare
         return values or ["0"]
 
     name = str(table.ident)
-    maker = CandidateMaker(seed, name, builder.maker, linked, builder.spare)
+    maker = CandidateMaker(seed, name, builder.maker, linked, builder.spare, turn)
     # What was drawn from a sequence stays: other rows may point to it, and the sequence already moved.
     kept = frozen | frozenset(builder.sequences)
     return Witness(Judge(session, table), table, maker, Stream(seed, name, "@witness"), kept)

@@ -20,7 +20,7 @@ def no_parent(error: EmptyParent) -> str:
 
 def report(table: Table, asked: int, filled: int, reason: str, status: str = "") -> SeedReport:
     """The report of one table; ``status`` where it does not follow from the numbers."""
-    if filled >= asked and not status:
+    if filled >= asked and status in ("", "full"):
         return SeedReport(str(table.ident), asked, filled, "full")
     status = status or ("partial" if filled else "empty")
     reason = reason or "rows collided with others"

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from pytest_pgmigrate.seeding.draw import Stream
-from pytest_pgmigrate.seeding.hints import NO_HINT, read_hints
+from pytest_pgmigrate.seeding.hints import NO_HINT, read_hints, tokens
 from pytest_pgmigrate.seeding.numbers import decimal_or_none, moment_or_none
-from pytest_pgmigrate.seeding.parents import Parents
+from pytest_pgmigrate.seeding.parents import LIMIT, Parents
+from pytest_pgmigrate.seeding.parents import WHOLE as WHOLE_PARENTS
 from pytest_pgmigrate.seeding.plan import nullable
 from pytest_pgmigrate.seeding.shape import Catalog, Column, ForeignKey, Row, Table, Unique
 from pytest_pgmigrate.seeding.values import WHOLE, Make, ValueMaker, choices_of, mostly_null
@@ -179,7 +180,7 @@ class RowBuilder:
         if all(column in row for column in key.columns):
             return True
         free = [column for column in key.columns if column not in row]
-        candidates = self._parents.rows(key)
+        candidates = self._candidates(key)
         stream = self._streams[key.name]
         if not candidates or self._rarely(key, ordinal):
             if not nullable(self.table, key):
@@ -201,6 +202,11 @@ class RowBuilder:
             row.setdefault(column, picked[reference])
         self._imply(key, picked, row)
         return True
+
+    def _candidates(self, key: ForeignKey) -> list[Row]:
+        """Rows to point to: all of them where a unique index is about nothing but the key."""
+        alone = any(set(unique.columns) <= set(key.columns) for unique in self._finite)
+        return self._parents.rows(key, WHOLE_PARENTS if alone else LIMIT)
 
     def _rarely(self, key: ForeignKey, ordinal: int) -> bool:
         """Whether this row has no value, for a key such as ``deleted_by`` that few rows have."""
@@ -245,7 +251,7 @@ class RowBuilder:
                 continue
             fitting = [
                 self.table.by_name[name]
-                for name in unique.columns
+                for name in self._sources(unique)
                 if name not in linked and name in self.table.by_name and self._carries(self.table.by_name[name])
             ]
             if unique.exclusion:
@@ -262,6 +268,15 @@ class RowBuilder:
             elif unique.columns:
                 self._finite.append(unique)
         return distinct
+
+    def _sources(self, unique: Unique) -> list[str]:
+        """The columns of a unique index; for a generated one those that it is made of."""
+        found: list[str] = []
+        for name in unique.columns:
+            column = self.table.by_name.get(name)
+            made_of = tokens(column.default) if column and column.generated and column.default else [name]
+            found += [other.name for other in self.table.columns if other.name in made_of or other.quoted in made_of]
+        return list(dict.fromkeys(found))
 
     def _carries(self, column: Column) -> bool:
         hint = self.hints.get(column.name, NO_HINT)
@@ -284,7 +299,7 @@ class RowBuilder:
         for key in self._keys:
             if columns & set(key.columns):
                 strides[key.name] = total
-                total = min(total * max(len(self._parents.rows(key)), 1), 1 << 40)
+                total = min(total * max(len(self._candidates(key)), 1), 1 << 40)
         if any(columns & set(key.columns) for key in self._own):
             total += 1
         for column in self.table.columns:

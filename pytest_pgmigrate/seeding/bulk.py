@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import psycopg
 
@@ -10,7 +10,7 @@ from pytest_pgmigrate.seeding.hints import NO_HINT
 from pytest_pgmigrate.seeding.names import kind_of
 from pytest_pgmigrate.seeding.rows import RowBuilder
 from pytest_pgmigrate.seeding.session import Session
-from pytest_pgmigrate.seeding.shape import Column, Table, quote_literal
+from pytest_pgmigrate.seeding.shape import Column, Table, quote_identifier, quote_literal
 from pytest_pgmigrate.seeding.values import TEXT_TYPES, WHOLE
 
 BULK_FROM = 2000
@@ -27,8 +27,6 @@ _POOL = '"pgmigrate pool"'
 _BASE = '"pgmigrate base"'
 _DIGITS_OF = '"pgmigrate digits"'
 
-Expression = Callable[[Column], "str | None"]
-
 
 def grow(session: Session, table: Table, builder: RowBuilder, count: int) -> int:
     """Add up to ``count`` rows like those the table has; how many went in. 0 where uniqueness cannot be counted up.
@@ -37,14 +35,16 @@ def grow(session: Session, table: Table, builder: RowBuilder, count: int) -> int
     the CHECKs about the others are asked once more.
     """
     fresh = _expressions(table, builder)
-    if fresh is None or count < 1:
+    pairs = _pairs(session, builder) if builder.finite else _Pairs()
+    if fresh is None or pairs is None or count < 1:
         return 0
+    fresh |= pairs.values
     pool = session.query(f"SELECT count(*) FROM (SELECT FROM {table.ident.only} LIMIT {POOL}) first")[0][0]
-    added = 0
+    added = first = 0
     skip = not any(unique.deferrable for unique in table.uniques)
-    for first in range(0, count, CHUNK):
-        size = min(CHUNK, count - first)
-        statement = _statement(table, builder, fresh, (first, size, pool))
+    while added < count and first < min(pairs.capacity, 2 * count + POOL):
+        size = min(CHUNK, count - added)
+        statement = _statement(table, builder, fresh, (first, size, pool), pairs.joins)
         # Without ON CONFLICT an INSERT is a third faster, and the values are made to differ.
         result = session.attempt(statement)
         if isinstance(result, psycopg.Error) and skip:
@@ -52,12 +52,13 @@ def grow(session: Session, table: Table, builder: RowBuilder, count: int) -> int
         if not isinstance(result, int) or not result:
             break
         added += result
+        first += size
     return added
 
 
 def _expressions(table: Table, builder: RowBuilder) -> dict[str, str] | None:
     """An expression for every column that must differ, None when there is one for which none is known."""
-    if builder.finite or builder.spans:
+    if builder.spans:
         return None
     checked = {name for check in table.checks for name in check.columns}
     found = {name: f"nextval({quote_literal(sequence)})" for name, sequence in builder.sequences.items()}
@@ -72,6 +73,35 @@ def _expressions(table: Table, builder: RowBuilder) -> dict[str, str] | None:
         elif _identifies(column, table, builder) and column.name not in checked:
             found[column.name] = _text(column)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Combinations of parents, each once: joins that number the parents' rows, and the columns they give."""
+
+    joins: str = ""
+    values: dict[str, str] = field(default_factory=dict)
+    capacity: int = 1 << 62
+
+
+def _pairs(session: Session, builder: RowBuilder) -> _Pairs | None:
+    joins, values, capacity = "", {}, 1
+    for number, (key, parent) in enumerate(builder.junction()):
+        (column, reference) = key.pairs[0]
+        quoted, name = quote_identifier(reference), f'"pgmigrate parent{number}"'
+        known = f"FROM {parent.only} WHERE {quoted} IS NOT NULL"
+        size = session.query(f"SELECT count(*) {known}")[0][0]
+        if not size:
+            return None
+        # Digits of the row's number, the second one turned a little by the first: no two rows have all the same.
+        turned = f" + {_NUMBER} % {capacity} * 7" if number == 1 else ""
+        joins += (
+            f' JOIN (SELECT {quoted}, row_number() OVER (ORDER BY {quoted}::text COLLATE "C") - 1 AS r {known}) {name} '
+            f"ON {name}.r = ({_NUMBER} / {capacity}{turned}) % {size}"
+        )
+        values[column] = f"{name}.{quoted}"
+        capacity *= size
+    return _Pairs(joins, values, capacity) if values else None
 
 
 def _identifies(column: Column, table: Table, builder: RowBuilder) -> bool:
@@ -120,7 +150,7 @@ def _parts(column: Column) -> str:
     return f"{before} AS {_part('a', column)}, {after} AS {_part('b', column)}"
 
 
-def _statement(table: Table, builder: RowBuilder, fresh: dict[str, str], part: tuple[int, int, int]) -> str:
+def _statement(table: Table, builder: RowBuilder, fresh: dict[str, str], part: tuple[int, int, int], joins: str) -> str:
     """The INSERT of ``part`` = (first row, rows, rows of the pool). Names of our own are such as no table has."""
     first, size, pool = part
     columns = builder.insertable
@@ -141,6 +171,6 @@ def _statement(table: Table, builder: RowBuilder, fresh: dict[str, str], part: t
         f"INSERT INTO {table.ident.quoted} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM (SELECT {made} "
         f"FROM (SELECT g AS {_STEP}, {first} + g AS {_NUMBER}, ({10 ** (_DIGITS - 1)} + {first} + g)::text AS {_DIGITS_OF} "
         f"FROM generate_series(1, {size}) g OFFSET 0) numbers CROSS JOIN {_BASE} "
-        f'JOIN {_POOL} ON {_POOL}."pgmigrate k" = {_NUMBER} % {pool}) '
+        f'JOIN {_POOL} ON {_POOL}."pgmigrate k" = {_NUMBER} % {pool}{joins}) '
         f'"{table.ident.name.replace(chr(34), chr(34) * 2)}" WHERE {where}'
     )

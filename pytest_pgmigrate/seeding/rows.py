@@ -11,7 +11,7 @@ from pytest_pgmigrate.seeding.numbers import decimal_or_none, moment_or_none
 from pytest_pgmigrate.seeding.parents import LIMIT, Parents
 from pytest_pgmigrate.seeding.parents import WHOLE as WHOLE_PARENTS
 from pytest_pgmigrate.seeding.plan import nullable
-from pytest_pgmigrate.seeding.shape import Catalog, Column, ForeignKey, Row, Table, Unique
+from pytest_pgmigrate.seeding.shape import Catalog, Column, ForeignKey, Row, Table, TableName, Unique
 from pytest_pgmigrate.seeding.values import WHOLE, Make, ValueMaker, choices_of, mostly_null
 
 MAX_ATTEMPTS = 3000
@@ -103,6 +103,22 @@ class RowBuilder:
     def finite(self) -> Sequence[Unique]:
         """Unique indexes whose columns take few values; existing rows must be told by ``remember``."""
         return self._finite
+
+    def junction(self) -> list[tuple[ForeignKey, TableName]]:
+        """The foreign keys, with their parents, of which each pair may come once and that are free of each other.
+
+        [] where a unique index is finite in another way.
+        """
+        unique = self._finite[0]
+        keys = [key for key in self._keys if set(key.columns) & set(unique.columns)]
+        names = self._catalog.names
+        parents = {key.parent for key in self._keys}
+        above = {upper.parent for key in self._keys for upper in names[key.parent].foreign_keys} & parents
+        simple = all(len(key.pairs) == 1 for key in (*keys, *self._own))
+        whole = sorted(column for key in keys for column in key.columns) == sorted(unique.columns)
+        if len(self._finite) > 1 or unique.partial or not simple or not whole or above or self._skipped:
+            return []
+        return [(key, names[key.parent]) for key in keys]
 
     def spare(self, name: str, number: int) -> str | None:
         """A value the column's rows do not use: something else to try where a CHECK refuses the first."""

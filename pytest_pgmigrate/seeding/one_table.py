@@ -9,6 +9,7 @@ from itertools import cycle
 from pytest_pgmigrate.model.cluster import SeedReport
 from pytest_pgmigrate.seeding.bulk import BULK_FROM, POOL, grow
 from pytest_pgmigrate.seeding.copies import copied_rows
+from pytest_pgmigrate.seeding.links import read_rows
 from pytest_pgmigrate.seeding.load import Stored, insert, refusal
 from pytest_pgmigrate.seeding.parents import Parents
 from pytest_pgmigrate.seeding.repair import make_witness
@@ -107,17 +108,18 @@ class OneTable:
             for row, copied in zip(drawn, copies[ordinal:], strict=False):
                 row.update(copied)
             built = builder.build(range(ordinal, ordinal + len(drawn)), drawn)
-            # Values that lie side by side may be one to an index over an expression: later rounds go further away.
-            ordinal += missing + (97 * turn if turn + 1 >= ROUNDS else 0)
+            ordinal += missing
             stored, fit, _ = self._store(builder, built, tally, turn)
+            # Values that lie side by side may be one to an index over an expression: then go further away.
+            ordinal += 97 * (turn + 1) if turn + 1 >= ROUNDS or (turn and not stored.count) else 0
             tally.saturated = tally.saturated or builder.saturated or ""
             if turn == 0 and rows >= BULK_FROM and not tally.saturated and not copies:
                 tally.filled += grow(self._session, self._table, builder, rows - tally.filled)
-            if tally.filled >= rows or tally.saturated or (tally.reason and not tally.filled):
+            if tally.filled >= rows or tally.saturated or self._hopeless(tally):
                 break
             if fit and not tally.filled:
                 tally.reason = refusal(self._session, self._table, builder.insertable, fit[-1])
-                if not tally.reason.startswith("23505"):
+                if self._hopeless(tally):
                     break
             if turn + 1 >= ROUNDS and not stored.count:
                 break
@@ -134,6 +136,12 @@ class OneTable:
         tally.elsewhere = tally.elsewhere or stored.elsewhere
         tally.reason = tally.reason or stored.reason or (unmet_reason(unmet) if unmet else "")
         return stored, fit, unmet
+
+    @staticmethod
+    def _hopeless(tally: Tally) -> bool:
+        """Nothing went in, and not because of values that others have already."""
+        collided = tally.reason.startswith("23505") and not tally.elsewhere
+        return bool(tally.reason) and not tally.filled and not collided
 
     def _draw(self, builder: RowBuilder, count: int, tally: Tally) -> list[Row]:
         drawn = draw(self._session, builder.sequences, count)
@@ -158,9 +166,12 @@ class OneTable:
 
     def _imitate(self, tally: Tally, rows: int, existing: int) -> None:
         """Where a trigger refuses most values: rows like those it took, but for what has to differ."""
-        if not tally.accepted:
-            return
         builder = self._builder()
+        accepted = tally.accepted[:POOL]
+        if not accepted and self._more:
+            accepted = read_rows(self._session, self._table, [column.name for column in builder.insertable])[1][:POOL]
+        if not accepted:
+            return
         differing = {column for unique in self._table.uniques for column in unique.columns} | builder.sequences.keys()
         copied = [column.name for column in builder.insertable if column.name not in differing]
         start = existing + FRESH // 2
@@ -168,7 +179,7 @@ class OneTable:
             missing = rows - tally.filled
             built = builder.build(range(start, start + missing), self._draw(builder, missing, tally))
             start += missing
-            for row, like in zip(built, cycle(tally.accepted[:POOL]), strict=False):
+            for row, like in zip(built, cycle(accepted), strict=False):
                 row.update({name: like.get(name) for name in copied})
             stored, _, _ = self._store(builder, built, tally)
             if tally.filled >= rows or not stored.count:

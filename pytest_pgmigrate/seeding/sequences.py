@@ -44,13 +44,16 @@ def left(session: Session, table: Table, sequences: Mapping[str, str]) -> tuple[
 def catch_up(session: Session, table: Table) -> int:
     """Move sequences that stand behind the rows' keys past them; how many rows there are."""
     sequences = [(column.quoted, column.sequence) for column in table.columns if column.sequence]
-    largest = "".join(f", max({column})::text" for column, _ in sequences)
-    found = session.attempt(f"SELECT count(*){largest} FROM {table.ident.only}")
+    ends = "".join(f", max({column})::text, min({column})::text" for column, _ in sequences)
+    found = session.attempt(f"SELECT count(*){ends} FROM {table.ident.only}")
     if not isinstance(found, list):
         return 0
-    for (_, sequence), value in zip(sequences, found[0][1:], strict=True):
-        if value is not None and value.lstrip("-").isdigit():
+    for (_, sequence), high, low in zip(sequences, found[0][1::2], found[0][2::2], strict=True):
+        if high is not None and high.lstrip("-").isdigit():
             name = quote_literal(sequence)
-            behind = f"{value} > coalesce(pg_sequence_last_value({name}::regclass), 0)"
-            session.attempt(f"SELECT setval({name}, {value}) WHERE {behind}")
+            last = f"coalesce(pg_sequence_last_value({name}::regclass), 0)"
+            session.attempt(
+                f"SELECT setval({name}, CASE WHEN seqincrement > 0 THEN {high} ELSE {low} END) FROM pg_catalog.pg_sequence "
+                f"WHERE seqrelid = {name}::regclass AND CASE WHEN seqincrement > 0 THEN {high} > {last} ELSE {low} < {last} END"
+            )
     return int(found[0][0])

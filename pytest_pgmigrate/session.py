@@ -293,7 +293,7 @@ class Run:
                 NotJudged("examination", why.splitlines()[0], key) for key, why in run.lost.items() if key in run.wanted
             ]
             unfilled = run.examination.unfilled() if run.examination is not None else run.unfilled
-            found += [NotJudged(f"table {r.table}", f"{r.filled} of {r.asked} rows: {r.reason}") for r in unfilled]
+            found += [NotJudged(f"table {r.table}", _unfilled(r)) for r in unfilled]
         if self._cluster is not None:
             found += [NotJudged("server", note) for note in self._cluster.notes]
         return tuple(found)
@@ -386,3 +386,9 @@ def _quietly(close: Callable[[], None]) -> None:
         # psycopg's errors without importing psycopg here: a server that died took its databases with it.
         if type(error).__module__.split(".")[0] != "psycopg":
             raise
+
+
+def _unfilled(report: SeedReport) -> str:
+    """Why a table has fewer rows than asked for: its reason, where that began, what to paste."""
+    said = [f"{report.filled} of {report.asked} rows: {report.reason}", report.cause, report.stub]
+    return "; ".join(part for part in said if part)

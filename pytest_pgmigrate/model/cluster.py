@@ -136,13 +136,22 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
-    """What seeding did to one table. ``status``: full, saturated, partial, empty."""
+    """What seeding did to one table.
+
+    ``status``: full; saturated (a unique index or sequence admits no more rows); partial; trigger-bypassed (filled with
+    the table's own triggers off, for they refused every row); empty.
+    """
 
     table: str
     asked: int
     filled: int
     status: str
     reason: str = ""
+    cause: str = ""
+    """Where the reason is an empty parent: the table at which that began, and its reason."""
+
+    stub: str = ""
+    """SQL of one line for a person to complete: the columns that need a value, the constraint that stopped us."""
 
 
 class Seeder(Protocol):

@@ -13,11 +13,13 @@ from pytest_pgmigrate.seeding.hints import Hint, literals, read_hints
 from pytest_pgmigrate.seeding.judge import Candidates, Judge
 from pytest_pgmigrate.seeding.numbers import decimal_or_none, moment_or_none
 from pytest_pgmigrate.seeding.shape import Check, Column, Row
+from pytest_pgmigrate.seeding.unlikely import unlikely
 from pytest_pgmigrate.seeding.values import TEXT_TYPES, TIMES, WHOLE, ValueMaker, pattern_example
 
 # Costs: what an application would most likely write comes first.
-AS_IS, LIKELY, NULL, NEAR, GUESS = 0, 1, 2, 2, 3
+AS_IS, LIKELY, NULL, NEAR, GUESS, UNLIKELY = 0, 1, 2, 2, 3, 4
 MAX_CANDIDATES = 48
+WIDE_CANDIDATES = 200
 MAX_SPARE = 6
 
 Values = list["str | None"]
@@ -26,7 +28,8 @@ Values = list["str | None"]
 class CandidateMaker:
     """Candidates for the columns of one table.
 
-    ``linked`` gives the keys a foreign-key column may hold, ``spare`` further values of the column's own kind.
+    ``linked`` gives the keys a foreign-key column may hold, ``spare`` further values of the column's own kind. Texts
+    made for a pattern are others in every ``turn``.
     """
 
     def __init__(
@@ -36,7 +39,9 @@ class CandidateMaker:
         values: ValueMaker,
         linked: Callable[[str], Sequence[str | None]],
         spare: Callable[[str, int], str | None],
+        turn: int = 0,
     ) -> None:
+        self._mark = ("@check", str(turn)) if turn else ("@check",)
         self._seed = seed
         self._table = table
         self._values = values
@@ -44,9 +49,16 @@ class CandidateMaker:
         self._spare = spare
 
     def candidates(
-        self, column: Column, group: Sequence[Column], checks: Sequence[Check], rows: Sequence[Row], judge: Judge
+        self,
+        column: Column,
+        group: Sequence[Column],
+        checks: Sequence[Check],
+        rows: Sequence[Row],
+        judge: Judge,
+        *,
+        wide: bool = False,
     ) -> Candidates:
-        """Ways to fill ``column``, the present values first, each once."""
+        """Ways to fill ``column``, the present values first, each once; ``wide`` tries less likely ones as well."""
         about = [check for check in checks if column.name in check.columns]
         found = _Collected(len(rows), nullable=not column.not_null)
         found.each(AS_IS, [row.get(column.name) for row in rows])
@@ -54,6 +66,8 @@ class CandidateMaker:
             derived = derived_from(column, expression)
             if derived:
                 found.each(LIKELY, [one[0] for one in judge.evaluate([f"({derived})::text"], about, rows)])
+        if wide and not column.not_null:
+            found.constant(LIKELY, None)
         keys = self._linked(column.name)
         for key in keys[:12]:
             found.constant(LIKELY, key)
@@ -64,7 +78,10 @@ class CandidateMaker:
                 found.each(NEAR, [self._spare(column.name, turn * len(rows) + at) for at in range(len(rows))])
         if not column.not_null:
             found.constant(NULL, None)
-        return sorted(found.ways, key=lambda way: way[0])[:MAX_CANDIDATES]
+        if wide and not keys:
+            for values in unlikely(column, checks, rows):
+                found.each(UNLIKELY, values)
+        return sorted(found.ways, key=lambda way: way[0])[: WIDE_CANDIDATES if wide else MAX_CANDIDATES]
 
     def _own(
         self, column: Column, others: Sequence[Column], checks: Sequence[Check], rows: Sequence[Row], found: _Collected
@@ -100,7 +117,7 @@ class CandidateMaker:
         rows: Sequence[Row],
         found: _Collected,
     ) -> None:
-        stream = Stream(self._seed, self._table, column.name, "@check")
+        stream = Stream(self._seed, self._table, column.name, *self._mark)
         for choice in hint.choices:
             found.constant(LIKELY, choice)
         for text in (*hint.patterns, *strings):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_pgmigrate.model.cluster import SeedReport
-from pytest_pgmigrate.seeding.filler import make_witness
 from pytest_pgmigrate.seeding.links import read_rows
 from pytest_pgmigrate.seeding.load import update
 from pytest_pgmigrate.seeding.parents import Parents
+from pytest_pgmigrate.seeding.repair import make_witness
 from pytest_pgmigrate.seeding.rows import EmptyParent, RowBuilder
 from pytest_pgmigrate.seeding.session import Session
 from pytest_pgmigrate.seeding.shape import Catalog, Column, Table

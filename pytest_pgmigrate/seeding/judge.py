@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import psycopg
+
 from pytest_pgmigrate.seeding.session import Session
 from pytest_pgmigrate.seeding.shape import Check, Column, Row, Table, quote_identifier, quote_literal
 
 Candidates = list[tuple[int, list["str | None"]]]
 """Ways to fill one column: (cost, one value per row)."""
 
-ROW = '"#row"'
+ROW = '"pgmigrate #row"'
+"""Names of our own beside the table's: such as no table has."""
+
+COST = '"pgmigrate #cost"'
 BATCH = 500
-MAX_ERRORS = 60
+MAX_ERRORS = 600
 """Rows that cannot be evaluated are told from the others by halving; not for ever where nearly all of them fail."""
 
 
@@ -68,22 +73,31 @@ class Judge:
         for number, (column, ways) in enumerate(zip(columns, candidates, strict=True)):
             join = f" ON c{number}.r = c0.r" if number else ""
             parts.append(f"(VALUES {_ways(column, ways)}) c{number} (r, k, cost, v){join}")
-            names.append(f'c{number}.k AS "#{number}"')
+            names.append(f"c{number}.k AS {_index(number)}")
             values.append(f"c{number}.v AS {column.quoted}")
             costs.append(f"c{number}.cost")
         rest = [column for column in self._columns(checks) if column not in columns]
         if rest:
             parts.append(f"({self._values(rest, fixed)}) rest ON rest.{ROW} = c0.r")
             values += [f"rest.{column.quoted}" for column in rest]
-        shown = ", ".join([f"c0.r AS {ROW}", f'{" + ".join(costs)} AS "#cost"', *names, *values])
+        shown = ", ".join([f"c0.r AS {ROW}", f"{' + '.join(costs)} AS {COST}", *names, *values])
         source = self._with_generated(f"(SELECT {shown} FROM {' JOIN '.join(parts)})", checks)
         where = " AND ".join(f"(({check.expression}) IS NOT FALSE)" for check in checks)
-        indexes = ", ".join(f'"#{number}"' for number in range(len(columns)))
+        indexes = ", ".join(_index(number) for number in range(len(columns)))
         result = self._session.attempt(
             f"SELECT {ROW}, {indexes} FROM {source} {self._alias} WHERE {where} "
-            f'ORDER BY "#cost", {indexes}, {ROW} LIMIT {limit}'
+            f"ORDER BY {COST}, {indexes}, {ROW} LIMIT {limit}"
         )
         return [(row[0], tuple(row[1:])) for row in result] if isinstance(result, list) else None
+
+    def readable(self, column: Column, ways: Candidates) -> Candidates:
+        """The ways whose values the column's type can read at all."""
+        values = {quote_literal(value) for _, per_row in ways for value in per_row}
+        shown = ", ".join(f"{value}::{column.type.text}" for value in sorted(values))
+        if not isinstance(self._session.attempt(f"SELECT {shown} LIMIT 0"), psycopg.Error):
+            return ways
+        half = len(ways) // 2
+        return self.readable(column, ways[:half]) + self.readable(column, ways[half:]) if half else []
 
     def _with_generated(self, source: str, checks: Sequence[Check]) -> str:
         """``source`` with the generated columns that the checks mention."""
@@ -111,6 +125,10 @@ class Judge:
         named = {name for check in checks for name in check.columns}
         everything = bool(self._generated(checks))
         return [c for c in self._table.columns if not c.generated and (everything or c.name in named)]
+
+
+def _index(number: int) -> str:
+    return f'"pgmigrate #{number}"'
 
 
 def _ways(column: Column, ways: Candidates) -> str:

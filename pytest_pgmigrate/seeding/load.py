@@ -19,6 +19,11 @@ class Stored:
 
     count: int
     reason: str = ""
+    accepted: tuple[Row, ...] = ()
+    """Those that went in, where some were refused."""
+
+    elsewhere: str = ""
+    """Another table (schema.table) whose unique index refused a row that a trigger wrote there."""
 
 
 def insert_text(table: Table, columns: Sequence[Column], rows: Sequence[Row], *, skip_conflicts: bool) -> str:
@@ -35,12 +40,16 @@ def insert(session: Session, table: Table, columns: Sequence[Column], rows: Sequ
     """Insert the rows, leaving out those that a unique index or the server refuses."""
     # ON CONFLICT accepts no table with a deferrable unique or exclusion constraint (SQLSTATE 55000).
     skip = not any(unique.deferrable for unique in table.uniques)
-    count, reason = 0, ""
-    for start in range(0, len(rows), BATCH):
-        stored = _insert_batch(session, table, columns, rows[start : start + BATCH], skip)
-        count += stored.count
-        reason = reason or stored.reason
-    return Stored(count, reason)
+    parts = [
+        _insert_batch(session, table, columns, rows[start : start + BATCH], skip)
+        for start in range(0, len(rows), BATCH)
+    ]
+    return Stored(
+        sum(part.count for part in parts),
+        next((part.reason for part in parts if part.reason), ""),
+        tuple(row for part in parts for row in part.accepted),
+        next((part.elsewhere for part in parts if part.elsewhere), ""),
+    )
 
 
 def _insert_batch(session: Session, table: Table, columns: Sequence[Column], rows: Sequence[Row], skip: bool) -> Stored:
@@ -49,17 +58,26 @@ def _insert_batch(session: Session, table: Table, columns: Sequence[Column], row
         if isinstance(result, int):
             return Stored(result)
     count, reason, refused = 0, "", 0
+    accepted: list[Row] = []
+    elsewhere = ""
     for row in rows:
         result = session.attempt(insert_text(table, columns, [row], skip_conflicts=skip))
         if isinstance(result, psycopg.Error):
             refused += 1
             reason = reason or describe(result)
+            elsewhere = elsewhere or _elsewhere(table, result)
             # A table that refuses everything refuses the rest as well.
             if refused == 30 and not count:
                 break
         elif isinstance(result, int):
             count += result
-    return Stored(count, reason)
+            accepted += [row] * result
+    return Stored(count, reason, tuple(accepted) if refused else (), elsewhere)
+
+
+def _elsewhere(table: Table, error: psycopg.Error) -> str:
+    place = f"{error.diag.schema_name}.{error.diag.table_name}"
+    return place if error.sqlstate == "23505" and place != str(table.ident) else ""
 
 
 def refusal(session: Session, table: Table, columns: Sequence[Column], row: Row) -> str:

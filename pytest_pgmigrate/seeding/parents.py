@@ -8,6 +8,8 @@ from pytest_pgmigrate.seeding.session import Session
 from pytest_pgmigrate.seeding.shape import ForeignKey, Row, TableName, quote_identifier
 
 LIMIT = 1000
+WHOLE = 200_000
+"""Rows looked at where no two children may share a parent."""
 
 
 class Parents:
@@ -16,11 +18,11 @@ class Parents:
     def __init__(self, session: Session, names: Mapping[int, TableName]) -> None:
         self._session = session
         self._names = names
-        self._cache: dict[tuple[int, tuple[str, ...]], list[Row]] = {}
+        self._cache: dict[tuple[int, tuple[str, ...], int], list[Row]] = {}
         self._planned: dict[int, list[Row]] = {}
 
-    def rows(self, key: ForeignKey) -> list[Row]:
-        """Up to LIMIT rows of the referenced table, in an order that no collation decides.
+    def rows(self, key: ForeignKey, limit: int = LIMIT) -> list[Row]:
+        """Up to ``limit`` rows of the referenced table, in an order that no collation decides.
 
         Each holds the referenced columns and the columns of the parent's own foreign keys, so that a child of both a
         table and its parent can be given a matching pair.
@@ -30,12 +32,12 @@ class Parents:
         parent = self._names.get(key.parent)
         if parent is None:
             return []
-        found = self._cache.get((key.parent, key.referenced))
+        found = self._cache.get((key.parent, key.referenced, limit))
         if found is None:
             extra = [column for other in parent.foreign_keys for column in other.columns]
             columns = tuple(dict.fromkeys((*key.referenced, *extra)))
-            found = self._read(parent, key.referenced, columns)
-            self._cache[(key.parent, key.referenced)] = found
+            found = self._read(parent, key.referenced, columns, limit)
+            self._cache[(key.parent, key.referenced, limit)] = found
         return found
 
     def forget(self, oid: int) -> None:
@@ -48,9 +50,9 @@ class Parents:
         """Rows that one statement is about to insert together with rows pointing to them."""
         self._planned[oid] = rows
 
-    def _read(self, parent: TableName, referenced: Sequence[str], columns: Sequence[str]) -> list[Row]:
+    def _read(self, parent: TableName, referenced: Sequence[str], columns: Sequence[str], limit: int) -> list[Row]:
         shown = ", ".join(f"{quote_identifier(column)}::text" for column in columns)
         present = " AND ".join(f"{quote_identifier(column)} IS NOT NULL" for column in referenced)
         order = ", ".join(f'{quote_identifier(column)}::text COLLATE "C"' for column in referenced)
-        text = f"SELECT {shown} FROM {parent.only} WHERE {present} ORDER BY {order} LIMIT {LIMIT}"
+        text = f"SELECT {shown} FROM {parent.only} WHERE {present} ORDER BY {order} LIMIT {limit}"
         return [dict(zip(columns, row, strict=True)) for row in self._session.query(text)]

@@ -70,13 +70,16 @@ WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid = ANY (%s::oid[])
 ORDER BY i.indrelid, i.indisprimary DESC, c.relname
 """
 
+# The columns of a partition key depend on their own table (deptype i), those in its expressions too.
 PARTITIONS = """
 SELECT r.oid,
        array(SELECT DISTINCT a.attname::text FROM pg_partition_tree(r.oid) t
              JOIN pg_partitioned_table p ON p.partrelid = t.relid
              JOIN pg_attribute b ON b.attrelid = t.relid AND (b.attnum = ANY (p.partattrs::int2[])
-                  OR b.attnum IN (SELECT d.refobjsubid FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
-                                  AND d.objid = t.relid AND d.refobjid = t.relid AND d.refobjsubid > 0))
+                  OR b.attnum IN (SELECT d.objsubid FROM pg_depend d
+                                  WHERE d.classid = 'pg_class'::regclass AND d.objid = t.relid AND d.objsubid > 0
+                                    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.relid
+                                    AND d.refobjsubid = 0 AND d.deptype = 'i'))
              JOIN pg_attribute a ON a.attrelid = r.oid AND a.attname = b.attname ORDER BY 1),
        array(SELECT pg_get_partition_constraintdef(t.relid)
              FROM pg_partition_tree(r.oid) t JOIN pg_class c ON c.oid = t.relid

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from pytest_pgmigrate.seeding.draw import Stream
-from pytest_pgmigrate.seeding.hints import NO_HINT, read_hints
-from pytest_pgmigrate.seeding.parents import Parents
+from pytest_pgmigrate.seeding.hints import NO_HINT, read_hints, tokens
+from pytest_pgmigrate.seeding.numbers import decimal_or_none, moment_or_none
+from pytest_pgmigrate.seeding.parents import LIMIT, Parents
+from pytest_pgmigrate.seeding.parents import WHOLE as WHOLE_PARENTS
 from pytest_pgmigrate.seeding.plan import nullable
-from pytest_pgmigrate.seeding.shape import Catalog, Column, ForeignKey, Row, Table, Unique
-from pytest_pgmigrate.seeding.values import Make, ValueMaker, choices_of, mostly_null
+from pytest_pgmigrate.seeding.shape import Catalog, Column, ForeignKey, Row, Table, TableName, Unique
+from pytest_pgmigrate.seeding.values import WHOLE, Make, ValueMaker, choices_of, mostly_null
 
 MAX_ATTEMPTS = 3000
 
@@ -34,14 +37,25 @@ class EmptyParent(Exception):
 
 
 class RowBuilder:
-    """Makes rows for one table. ``skip`` names the foreign keys written as NULL for now."""
+    """Makes rows for one table. ``skip`` names the foreign keys written as NULL for now.
 
-    def __init__(self, catalog: Catalog, table: Table, seed: int, parents: Parents, skip: frozenset[str]) -> None:
+    ``fresh`` are tables whose rows a trigger makes itself: references to them get keys nobody has yet.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        table: Table,
+        seed: int,
+        parents: Parents,
+        skip: frozenset[str],
+        fresh: frozenset[int] = frozenset(),
+    ) -> None:
         self.table = table
         self.saturated: str | None = None
         self._parents = parents
         self._seed = seed
-        keys = [key for key in table.ident.foreign_keys if key.parent in catalog.names]
+        keys = [key for key in table.ident.foreign_keys if key.parent in catalog.names and key.parent not in fresh]
         self._own = [key for key in keys if key.parent == table.ident.oid]
         outer = [key for key in keys if key.parent != table.ident.oid]
         self._skipped = [key for key in outer if key.name in skip]
@@ -49,7 +63,10 @@ class RowBuilder:
             (key for key in outer if key.name not in skip), key=lambda key: self._rank(key, outer, catalog)
         )
         self._catalog = catalog
-        linked = {column for key in keys for column in key.columns}
+        # A tenant that a row shares with the row of the same table it points to is the row's own.
+        self._scopes = {column for key in self._own for column, reference in key.pairs if column == reference}
+        self._scopes -= {column for key in outer for column in key.columns}
+        linked = {column for key in keys for column in key.columns} - self._scopes
         self.hints = read_hints(table.checks)
         self.sequences = {
             column.name: column.sequence
@@ -58,6 +75,8 @@ class RowBuilder:
         }
         self._finite: list[Unique] = []
         distinct = self._carriers(linked)
+        self.distinct = frozenset(distinct)
+        self.linked = frozenset(linked)
         # Where the column must differ in every row, its own values serve better than a reference nobody declared.
         self._implied = [key for key in table.ident.implied if key.columns[0] not in distinct | self.sequences.keys()]
         self.maker = ValueMaker(seed, str(table.ident), catalog.types)
@@ -66,6 +85,9 @@ class RowBuilder:
             for column in table.columns
             if not column.generated and column.name not in linked and column.name not in self.sequences
         }
+        for name in self._scopes & self._makers.keys() - distinct:
+            self._makers[name] = _shared(self._makers[name])
+        self.spans = [span for unique in table.uniques if (span := self._span(unique, distinct))]
         self._streams = {key.name: Stream(seed, str(table.ident), "@key", key.name) for key in [*keys, *self._implied]}
         self._strides, self._combinations = self._plan_strides()
         self._seen: dict[str, set[tuple[str | None, ...]]] = {unique.name: set() for unique in self._finite}
@@ -81,6 +103,22 @@ class RowBuilder:
     def finite(self) -> Sequence[Unique]:
         """Unique indexes whose columns take few values; existing rows must be told by ``remember``."""
         return self._finite
+
+    def junction(self) -> list[tuple[ForeignKey, TableName]]:
+        """The foreign keys, with their parents, of which each pair may come once and that are free of each other.
+
+        [] where a unique index is finite in another way.
+        """
+        unique = self._finite[0]
+        keys = [key for key in self._keys if set(key.columns) & set(unique.columns)]
+        names = self._catalog.names
+        parents = {key.parent for key in self._keys}
+        above = {upper.parent for key in self._keys for upper in names[key.parent].foreign_keys} & parents
+        simple = all(len(key.pairs) == 1 for key in (*keys, *self._own))
+        whole = sorted(column for key in keys for column in key.columns) == sorted(unique.columns)
+        if len(self._finite) > 1 or unique.partial or not simple or not whole or above or self._skipped:
+            return []
+        return [(key, names[key.parent]) for key in keys]
 
     def spare(self, name: str, number: int) -> str | None:
         """A value the column's rows do not use: something else to try where a CHECK refuses the first."""
@@ -148,15 +186,17 @@ class RowBuilder:
         for name, make in self._makers.items():
             if name not in row:
                 row[name] = make(ordinal, attempt // self._strides.get(name, 1) if name in self._strides else 0)
+        for start, end in self.spans:
+            row[end] = _just_after(row[start], self.table.by_name[start]) or row[end]
         for key in self._own:
-            self._bind_own(key, row, ordinal)
+            self._bind_own(key, row, ordinal, attempt)
         return row
 
     def _bind(self, key: ForeignKey, row: Row, ordinal: int, attempt: int) -> bool:
         if all(column in row for column in key.columns):
             return True
         free = [column for column in key.columns if column not in row]
-        candidates = self._parents.rows(key)
+        candidates = self._candidates(key)
         stream = self._streams[key.name]
         if not candidates or self._rarely(key, ordinal):
             if not nullable(self.table, key):
@@ -179,6 +219,11 @@ class RowBuilder:
         self._imply(key, picked, row)
         return True
 
+    def _candidates(self, key: ForeignKey) -> list[Row]:
+        """Rows to point to: all of them where a unique index is about nothing but the key."""
+        alone = any(set(unique.columns) <= set(key.columns) for unique in self._finite)
+        return self._parents.rows(key, WHOLE_PARENTS if alone else LIMIT)
+
     def _rarely(self, key: ForeignKey, ordinal: int) -> bool:
         """Whether this row has no value, for a key such as ``deleted_by`` that few rows have."""
         rare = any(mostly_null(self.table.by_name[column]) for column in key.columns)
@@ -194,7 +239,7 @@ class RowBuilder:
                 if picked.get(source) is not None:
                     row.setdefault(column, picked[source])
 
-    def _bind_own(self, key: ForeignKey, row: Row, ordinal: int) -> None:
+    def _bind_own(self, key: ForeignKey, row: Row, ordinal: int, attempt: int) -> None:
         """Self references point to an earlier row; the first rows are roots, or point to themselves when NOT NULL."""
         if all(column in row for column in key.columns):
             return
@@ -203,6 +248,8 @@ class RowBuilder:
         earlier = [one for one in self._made if all(one.get(name) == value for name, value in bound.items())]
         if optional and (len(earlier) < 3 or ordinal % 5 == 0):
             row.update(dict.fromkeys(optional, None))
+            earlier = []
+        if attempt and any(set(key.columns) & set(unique.columns) for unique in self._finite):
             earlier = []
         picked = earlier[self._streams[key.name].below(ordinal, len(earlier))] if earlier else row
         for column, reference in key.pairs:
@@ -220,14 +267,17 @@ class RowBuilder:
                 continue
             fitting = [
                 self.table.by_name[name]
-                for name in unique.columns
+                for name in self._sources(unique)
                 if name not in linked and name in self.table.by_name and self._carries(self.table.by_name[name])
             ]
             if unique.exclusion:
                 fitting.sort(key=lambda column: column.type.kind != "r")
             else:
                 fitting.sort(
-                    key=lambda column: _CARRIERS.index(column.type.name) if column.type.name in _CARRIERS else 99
+                    key=lambda column: (
+                        column.name in self._scopes,
+                        _CARRIERS.index(column.type.name) if column.type.name in _CARRIERS else 99,
+                    )
                 )
             if fitting:
                 distinct.add(fitting[0].name)
@@ -235,9 +285,27 @@ class RowBuilder:
                 self._finite.append(unique)
         return distinct
 
+    def _sources(self, unique: Unique) -> list[str]:
+        """The columns of a unique index; for a generated one those that it is made of."""
+        found: list[str] = []
+        for name in unique.columns:
+            column = self.table.by_name.get(name)
+            made_of = tokens(column.default) if column and column.generated and column.default else [name]
+            found += [other.name for other in self.table.columns if other.name in made_of or other.quoted in made_of]
+        return list(dict.fromkeys(found))
+
     def _carries(self, column: Column) -> bool:
         hint = self.hints.get(column.name, NO_HINT)
         return not column.generated and choices_of(column, hint) is None
+
+    def _span(self, unique: Unique, distinct: set[str]) -> tuple[str, str] | None:
+        """(start, end) of an exclusion constraint over a range built from two columns: ends close to their starts."""
+        columns = [self.table.by_name[name] for name in unique.columns if name in self._makers]
+        starts = [column for column in columns if column.name in distinct]
+        if not unique.exclusion or not starts or any(column.type.kind == "r" for column in columns):
+            return None
+        ends = [one for one in columns if one.type.oid == starts[0].type.oid and one.number > starts[0].number]
+        return (starts[0].name, ends[0].name) if ends else None
 
     def _plan_strides(self) -> tuple[dict[str, int], int]:
         """Digits of the attempt number for every item of a finite unique index, so that all combinations come up."""
@@ -247,10 +315,29 @@ class RowBuilder:
         for key in self._keys:
             if columns & set(key.columns):
                 strides[key.name] = total
-                total = min(total * max(len(self._parents.rows(key)), 1), 1 << 40)
+                total = min(total * max(len(self._candidates(key)), 1), 1 << 40)
+        if any(columns & set(key.columns) for key in self._own):
+            total += 1
         for column in self.table.columns:
             few = choices_of(column, self.hints.get(column.name, NO_HINT))
             if column.name in columns and column.name in self._makers and few:
                 strides[column.name] = total
                 total = min(total * len(few), 1 << 40)
         return strides, min(total, MAX_ATTEMPTS)
+
+
+def _shared(make: Make) -> Make:
+    """Values that seven rows in a row have in common."""
+    return lambda row, shift: make(row // 7, shift)
+
+
+def _just_after(value: str | None, column: Column) -> str | None:
+    """The end of a range that starts at ``value``, before any other row's range starts; None where unknown."""
+    number, moment = decimal_or_none(value), moment_or_none(value)
+    if column.type.name in WHOLE or column.type.name == "numeric":
+        return None if number is None else f"{number + 1:f}"
+    if column.type.name == "date" and moment is not None:
+        return str((moment + timedelta(days=1)).date())
+    return (
+        None if moment is None else f"{moment + timedelta(hours=1)}{'+00' if column.type.name == 'timestamptz' else ''}"
+    )

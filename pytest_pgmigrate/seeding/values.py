@@ -10,11 +10,11 @@ from decimal import Decimal
 
 from pytest_pgmigrate.seeding import literals_by_type as forms
 from pytest_pgmigrate.seeding.draw import Stream
-from pytest_pgmigrate.seeding.hints import NO_HINT, Hint, is_string, tokens, unquote
+from pytest_pgmigrate.seeding.hints import NO_HINT, Hint, is_string, read_hints, tokens, unquote
 from pytest_pgmigrate.seeding.names import kind_of, pool
 from pytest_pgmigrate.seeding.numbers import moment, number
 from pytest_pgmigrate.seeding.patterns import PatternError, example
-from pytest_pgmigrate.seeding.shape import Column, TypeInfo
+from pytest_pgmigrate.seeding.shape import Check, Column, TypeInfo
 
 Make = Callable[[int, int], "str | None"]
 """(row number, shift) to a value; ``shift`` moves columns with few values on to the next one."""
@@ -40,6 +40,8 @@ def choices_of(column: Column, hint: Hint) -> tuple[str, ...] | None:
         return tuple(dict.fromkeys(hint.choices))
     if column.type.kind == "e":
         return column.type.labels
+    if column.type.name == "bit" and column.typmod in (1, 2, 3):
+        return tuple(f"{number:0{column.typmod}b}" for number in range(1 << column.typmod))
     return ("true", "false") if column.type.name == "bool" else None
 
 
@@ -57,7 +59,7 @@ class ValueMaker:
         stream = Stream(self._seed, self._table, column.name)
         few = choices_of(column, hint)
         if few is not None:
-            return self._few(column, few, stream, counted=distinct or bool(hint.choices) or column.type.kind == "e")
+            return self._few(column, few, stream, counted=distinct or bool(hint.choices) or column.type.name != "bool")
         made = self._by_type(column, hint, stream, distinct)
         if mostly_null(column):
             return lambda row, shift: made(row, shift) if stream.below(row, 5, 7) == 0 else None
@@ -74,6 +76,8 @@ class ValueMaker:
 
     def _by_type(self, column: Column, hint: Hint, stream: Stream, distinct: bool) -> Make:
         kind, name = column.type, column.type.name
+        if name in ("int2vector", "oidvector"):
+            return lambda row, shift: f"{row + 1} {row + 2}"
         if kind.category == "A" and kind.element:
             return self._array(column, stream)
         if kind.kind == "r":
@@ -192,11 +196,13 @@ class ValueMaker:
         return value
 
     def _array(self, column: Column, stream: Stream) -> Make:
-        element = self.make(self._of_type(column, column.type.element))
+        element = self._part(column, column.type.element)
+        # A box is printed with commas of its own (pg_type.typdelim).
+        between = ";" if self._types[column.type.element].name == "box" else ","
 
         def value(row: int, shift: int) -> str:
             items = [element(row * 3 + step, shift) or "" for step in range(1 + stream.below(row, 2, 3))]
-            return "{" + ",".join(_quoted(item) for item in items) + "}"
+            return "{" + between.join(_quoted(item) for item in items) + "}"
 
         return value
 
@@ -214,8 +220,17 @@ class ValueMaker:
         return value
 
     def _composite(self, column: Column) -> Make:
-        parts = [self.make(self._of_type(column, oid, typmod)) for oid, typmod in column.type.attributes]
+        parts = [self._part(column, oid, typmod) for oid, typmod in column.type.attributes]
         return lambda row, shift: "(" + ",".join(_quoted(part(row, shift) or "") for part in parts) + ")"
+
+    def _part(self, column: Column, oid: int, typmod: int | None = None) -> Make:
+        """Values of an element or attribute, as the CHECKs of its own domain ask."""
+        checks, kind = [], self._types[oid]
+        while kind.kind == "d":
+            checks += [Check(kind.name, ("VALUE",), text) for text in kind.checks]
+            kind = self._types[kind.base]
+        hint = read_hints(checks).get("VALUE", NO_HINT) if checks else NO_HINT
+        return self.make(self._of_type(column, oid, typmod), hint)
 
     def _of_type(self, column: Column, oid: int, typmod: int | None = None) -> Column:
         """The column as if it were of another type: an array's element, a range's subtype, an attribute."""

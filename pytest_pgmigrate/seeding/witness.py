@@ -41,27 +41,61 @@ class Witness:
             if not failing:
                 continue
             concerned = [checks[number] for number in group]
-            open_rows = self._search(concerned, [rows[at] for at in failing])
+            failed = [rows[at] for at in failing]
+            open_rows = self._search(concerned, failed)
+            if open_rows:
+                again = self._search(concerned, [failed[at] for at in open_rows], wide=True)
+                open_rows = [open_rows[at] for at in again]
+            if open_rows:
+                shut = {failing[at] for at in open_rows}
+                good = [row for at, row in enumerate(rows) if at not in shut]
+                again = self._borrow(concerned, [failed[at] for at in open_rows], good)
+                open_rows = [open_rows[at] for at in again]
             if open_rows:
                 unmet = unmet or self._blame(concerned, rows[failing[open_rows[0]]])
                 lost.update(failing[at] for at in open_rows)
         return [row for at, row in enumerate(rows) if at not in lost], unmet
 
-    def _blame(self, checks: Sequence[Check], row: Row) -> str:
-        met = self._judge.verdicts(checks, [row])[0]
-        return next((check.name for check, good in zip(checks, met, strict=True) if not good), checks[0].name)
+    def _borrow(self, checks: Sequence[Check], rows: Sequence[Row], good: Sequence[Row]) -> list[int]:
+        """Give rows what rows that meet the checks have in these columns; the positions of those left unmet."""
+        columns = self._free(checks)
+        unmet = list(range(len(rows)))
+        for like in good[:MAX_KEPT]:
+            if not unmet or not columns:
+                break
+            trial = [{**rows[at], **{column.name: like.get(column.name) for column in columns}} for at in unmet]
+            verdicts = self._judge.verdicts(checks, trial)
+            for at, changed, met in zip(unmet, trial, verdicts, strict=True):
+                if all(met):
+                    rows[at].update(changed)
+            unmet = [at for at, met in zip(unmet, verdicts, strict=True) if not all(met)]
+        return unmet
 
-    def _search(self, checks: Sequence[Check], rows: Sequence[Row]) -> list[int]:
-        """Change the rows in place; the positions of those left unmet."""
+    def _free(self, checks: Sequence[Check]) -> list[Column]:
+        """The columns of the checks whose values may be changed."""
         named = {name for check in checks for name in check.columns}
-        columns = [
+        return [
             column
             for column in self._table.columns
             if column.name in named and not column.generated and column.name not in self._frozen
         ]
+
+    def _blame(self, checks: Sequence[Check], row: Row) -> str:
+        met = self._judge.verdicts(checks, [row])[0]
+        return next((check.name for check, good in zip(checks, met, strict=True) if not good), checks[0].name)
+
+    def _search(self, checks: Sequence[Check], rows: Sequence[Row], *, wide: bool = False) -> list[int]:
+        """Change the rows in place; the positions of those left unmet."""
+        columns = self._free(checks)
         if not columns:
             return list(range(len(rows)))
-        candidates = [self._maker.candidates(column, columns, checks, rows, self._judge) for column in columns]
+        candidates = [
+            self._maker.candidates(column, columns, checks, rows, self._judge, wide=wide) for column in columns
+        ]
+        if wide:
+            candidates = [
+                self._judge.readable(one, ways) or ways for one, ways in zip(columns, candidates, strict=True)
+            ]
         vectors = self._vectors(checks, columns, candidates, rows[:PILOTS])
         return self._assign(checks, columns, candidates, vectors, rows)
 

@@ -166,7 +166,9 @@ def test_what_cannot_be_filled_is_said_with_its_cause(make: Make, server: str) -
         CREATE FUNCTION gone() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
         CREATE TRIGGER gone BEFORE INSERT ON swallowed FOR EACH ROW EXECUTE FUNCTION gone();
         CREATE TABLE child (refused_id int NOT NULL REFERENCES refused);
-        CREATE TABLE impossible (a int NOT NULL CHECK (a > 5 AND a < 3));
+        CREATE TABLE impossible (a int NOT NULL UNIQUE CHECK (a > 5 AND a < 3));
+        CREATE TABLE orphan (id serial PRIMARY KEY, a int NOT NULL REFERENCES impossible (a));
+        CREATE TABLE grandchild (orphan_id int NOT NULL REFERENCES orphan);
         CREATE TABLE failing (a int NOT NULL CHECK (1 / (a - a) > 0));
         CREATE TABLE odd (id serial PRIMARY KEY);
         CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS
@@ -178,9 +180,18 @@ def test_what_cannot_be_filled_is_said_with_its_cause(make: Make, server: str) -
     )
     found = {report.table.removeprefix("public."): report for report in fill(connection)}
     assert found["nowhere"].reason == "the partitioned table has no partition"
-    assert (found["refused"].status, found["refused"].reason) == ("empty", "P0042 never 1")
+    assert (found["refused"].status, found["refused"].filled) == ("trigger-bypassed", 20)
+    assert found["refused"].reason == "P0042 never 1; filled with its triggers off: no"
+    assert found["swallowed"].status == "trigger-bypassed"
     assert "trigger or rule discards" in found["swallowed"].reason
-    assert found["child"].reason == "parent public.refused is empty"
+    assert found["child"].status == "full"
+    assert found["grandchild"].reason == "parent public.orphan is empty"
+    assert found["grandchild"].cause == f"public.impossible: {found['impossible'].reason}"
+    assert found["grandchild"].stub == found["impossible"].stub
+    assert found["impossible"].stub == (
+        'INSERT INTO "public"."impossible" ("a") VALUES (NULL /* integer NOT NULL */);'
+        " -- impossible_a_check: CHECK (((a > 5) AND (a < 3)))"
+    )
     assert "impossible_a_check" in found["impossible"].reason
     assert "failing_a_check" in found["failing"].reason
     assert found["odd"].status in ("partial", "full")

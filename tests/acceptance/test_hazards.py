@@ -41,7 +41,7 @@ def _assert_nothing_broke(outcome: Outcome) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_bad_history_gives_exactly_its_findings(tmp_path: Path, engine: Engine) -> None:
     bad = {hazard.bad: hazard for hazard in _hazards(engine) if hazard.bad}
-    outcome = observe(tmp_path, list(bad), f"--pgmigrate-engine={engine.name}")
+    outcome = observe(tmp_path, list(bad), f"--pgmigrate-engine={engine.name}", "--pgmigrate-scale")
 
     _assert_nothing_broke(outcome)
     wrong = [folder for folder, h in bad.items() if codes(outcome, folder, "error", "warning") != h.expected]
@@ -53,7 +53,7 @@ def test_every_bad_history_gives_exactly_its_findings(tmp_path: Path, engine: En
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_good_history_is_silent(tmp_path: Path, engine: Engine) -> None:
     good = {hazard.good: hazard for hazard in _hazards(engine) if hazard.good}
-    outcome = observe(tmp_path, list(good), f"--pgmigrate-engine={engine.name}")
+    outcome = observe(tmp_path, list(good), f"--pgmigrate-engine={engine.name}", "--pgmigrate-scale")
 
     _assert_nothing_broke(outcome)
     loud = [folder for folder in good if codes(outcome, folder, "error", "warning")]

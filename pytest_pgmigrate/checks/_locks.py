@@ -11,6 +11,7 @@ from typing import TypeVar
 from pytest_pgmigrate.checks._common import last_part, listed, short
 from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Severity
+from pytest_pgmigrate.model.judgement import Judgement
 from pytest_pgmigrate.model.locks import Mode
 from pytest_pgmigrate.model.migration import Direction, Statement
 from pytest_pgmigrate.model.watch import Blocked, Counts, Lock, Relation, StatementSeen
@@ -414,12 +415,15 @@ def _sets(item: Watched, name: str) -> bool:
     return False
 
 
-def unlimited(evidence: MigrationEvidence, name: str, guard: float) -> tuple[Watched, Lock, bool] | None:
+def unlimited(judged: Judgement, code: str, name: str, guard: float) -> tuple[Watched, Lock, bool] | None:
     """The first statement of the up that locks the application out while the migration has no such time-out.
 
-    With its lock, and whether the time-out was switched off. What must stand alone is exempt.
+    With its lock, and whether the time-out was switched off. What must stand alone is exempt. None too when ``code`` was
+    said of an earlier migration already: once a history is enough.
     """
-    for item in watched(evidence):
+    if any(finding.code == code and finding.ignored is None for finding in judged.earlier):
+        return None
+    for item in watched(judged.evidence):
         locks = () if item.down or item.seen.failed or stands_alone(item.seen.statement) else keeps_out(item.seen.taken)
         if locks and name in item.seen.settings:
             value = own_timeout(item, name, guard)

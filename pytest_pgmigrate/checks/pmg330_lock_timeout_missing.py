@@ -35,9 +35,9 @@ def lock_timeout_missing(judged: Judgement, settings: Settings) -> Iterator[Obse
     References:
     https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-LOCK-TIMEOUT
     """
-    if settings.runner_lock_timeout is not None or _said(judged):
+    if settings.runner_lock_timeout is not None:
         return
-    found = unlimited(judged.evidence, "lock_timeout", settings.lock_timeout)
+    found = unlimited(judged, "PMG330", "lock_timeout", settings.lock_timeout)
     if found is None:
         return
     item, lock, off = found
@@ -52,7 +52,3 @@ def lock_timeout_missing(judged: Judgement, settings: Settings) -> Iterator[Obse
         observed={**lock_facts(item, lock), "lock_timeout": "0" if off else None},
         details=(f"statement: {first_line(item.seen.statement.text)}",),
     )
-
-
-def _said(judged: Judgement) -> bool:
-    return any(finding.code == "PMG330" and finding.ignored is None for finding in judged.earlier)

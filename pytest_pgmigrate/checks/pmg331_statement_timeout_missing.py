@@ -34,9 +34,9 @@ def statement_timeout_missing(judged: Judgement, settings: Settings) -> Iterator
     References:
     https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-STATEMENT-TIMEOUT
     """
-    if settings.runner_statement_timeout is not None or _said(judged):
+    if settings.runner_statement_timeout is not None:
         return
-    found = unlimited(judged.evidence, "statement_timeout", settings.statement_timeout)
+    found = unlimited(judged, "PMG331", "statement_timeout", settings.statement_timeout)
     if found is None:
         return
     item, lock, off = found
@@ -51,7 +51,3 @@ def statement_timeout_missing(judged: Judgement, settings: Settings) -> Iterator
         observed={**lock_facts(item, lock), "statement_timeout": "0" if off else None},
         details=(f"statement: {first_line(item.seen.statement.text)}",),
     )
-
-
-def _said(judged: Judgement) -> bool:
-    return any(finding.code == "PMG331" and finding.ignored is None for finding in judged.earlier)

@@ -41,7 +41,7 @@ class Script:
 
 def scripts(folder: Path) -> Iterator[Script]:
     """The ups of a folder, in the order of their names."""
-    plain = sorted(folder.glob("*.up.sql"), key=lambda path: (int(re.match(r"\d*", path.name)[0] or 0), path.name))  # type: ignore[index]
+    plain = sorted(folder.glob("*.up.sql"), key=lambda path: (int(re.sub(r"\D.*", "", path.name) or 0), path.name))
     # Diesel compares the part before the first underscore without its hyphens.
     nested = sorted(folder.glob("*/up.sql"), key=lambda path: path.parent.name.partition("_")[0].replace("-", ""))
     annotated = sorted(path for path in folder.glob("*.sql") if not re.search(r"\.(up|down)\.sql$", path.name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.execution.probes._base import Probe
@@ -44,9 +44,9 @@ class LocksProbe(Probe):
         return {"taken": _locks(look, taken, self._since), "held": _locks(look, self._since, self._since)}
 
 
-def _locks(look: Look, oids: object, since: Mapping[int, tuple[Mode, int]]) -> tuple[Lock, ...]:
+def _locks(look: Look, oids: Iterable[int], since: Mapping[int, tuple[Mode, int]]) -> tuple[Lock, ...]:
     found = []
-    for oid in oids:  # type: ignore[attr-defined]
+    for oid in oids:
         relation = look.relations.get(oid)
         if relation is not None and not relation.new:
             found.append(Lock(relation, *since[oid]))

@@ -22,13 +22,13 @@ from pytest_pgmigrate.checks._locks import (
     is_small,
     known_rows,
     lock_facts,
-    qualified,
     remembered,
     rows_phrase,
     watched,
     weigh,
     who_waits,
 )
+from pytest_pgmigrate.checks._sql import qualified
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Severity
 from pytest_pgmigrate.model.locks import Mode

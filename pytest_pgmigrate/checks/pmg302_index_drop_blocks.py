@@ -10,11 +10,11 @@ from pytest_pgmigrate.checks._locks import (
     Watched,
     blocked_lines,
     lock_facts,
-    qualified,
     watched,
     weigh,
     who_waits,
 )
+from pytest_pgmigrate.checks._sql import qualified
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.watch import Lock, Relation

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import first_line, last_part
-from pytest_pgmigrate.checks._locks import as_sql, qualified, replaced
+from pytest_pgmigrate.checks._sql import as_sql, qualified, replaced
 from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.migration import Script, Statement

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._hazards import Group, found, observe
-from pytest_pgmigrate.checks._locks import as_sql, column_of, derived
+from pytest_pgmigrate.checks._sql import as_sql, column_of, derived
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings

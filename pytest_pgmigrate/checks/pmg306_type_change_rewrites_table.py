@@ -9,16 +9,13 @@ from pytest_pgmigrate.checks._common import first_line, last_part
 from pytest_pgmigrate.checks._hazards import Group, found, observe
 from pytest_pgmigrate.checks._locks import (
     Watched,
-    as_sql,
     blocking,
-    column_of,
-    derived,
     is_small,
     lock_facts,
-    qualified,
     rows_phrase,
     watched,
 )
+from pytest_pgmigrate.checks._sql import as_sql, column_of, derived, qualified
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.migration import Statement

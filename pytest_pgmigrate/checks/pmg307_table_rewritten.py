@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._hazards import Group, found, observe
-from pytest_pgmigrate.checks._locks import column_of, derived, qualified
+from pytest_pgmigrate.checks._sql import column_of, derived, qualified
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings

@@ -9,15 +9,14 @@ from pytest_pgmigrate.checks._common import first_line, short
 from pytest_pgmigrate.checks._hazards import claimed
 from pytest_pgmigrate.checks._locks import (
     about,
-    as_sql,
     blocked_lines,
     keeps_out,
     lock_facts,
-    qualified,
     watched,
     weigh,
     who_waits,
 )
+from pytest_pgmigrate.checks._sql import as_sql, qualified
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.migration import Statement

@@ -9,11 +9,11 @@ from pytest_pgmigrate.checks._locks import (
     blocked_lines,
     keeps_out,
     lock_facts,
-    qualified,
     watched,
     weigh,
     who_waits,
 )
+from pytest_pgmigrate.checks._sql import qualified
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import acknowledged, first_line, listed, short
-from pytest_pgmigrate.checks._locks import Watched, about, blocked_lines, known_rows, qualified, rows_phrase, watched
+from pytest_pgmigrate.checks._locks import (
+    Watched,
+    about,
+    blocked_lines,
+    known_rows,
+    rows_phrase,
+    watched,
+)
+from pytest_pgmigrate.checks._sql import qualified
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.watch import Relation

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import first_line, short
-from pytest_pgmigrate.checks._locks import Watched, about, qualified, watched
+from pytest_pgmigrate.checks._locks import Watched, about, watched
+from pytest_pgmigrate.checks._sql import qualified
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.migration import Statement

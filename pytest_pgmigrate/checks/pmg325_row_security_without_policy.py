@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import first_line, last_part, short
-from pytest_pgmigrate.checks._locks import about, derived, lock_facts, qualified, watched
+from pytest_pgmigrate.checks._locks import about, lock_facts, watched
+from pytest_pgmigrate.checks._sql import derived, qualified
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.migration import Script

@@ -10,13 +10,13 @@ from pytest_pgmigrate.checks._locks import (
     blocked_lines,
     keeps_out,
     lock_facts,
-    qualified,
     scanned_under,
     watched,
     weigh,
     who_waits,
     written_under,
 )
+from pytest_pgmigrate.checks._sql import qualified
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import first_line, short
-from pytest_pgmigrate.checks._locks import Watched, about, as_sql, is_small, rows_phrase, watched
+from pytest_pgmigrate.checks._locks import Watched, about, is_small, rows_phrase, watched
+from pytest_pgmigrate.checks._sql import as_sql
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import first_line, listed, short
 from pytest_pgmigrate.checks._locks import (
-    BATCH,
     Watched,
-    batched,
     blocked_lines,
     is_small,
     known_rows,
@@ -18,6 +16,7 @@ from pytest_pgmigrate.checks._locks import (
     written_rows,
     written_under,
 )
+from pytest_pgmigrate.checks._sql import BATCH, batched
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.watch import Counts

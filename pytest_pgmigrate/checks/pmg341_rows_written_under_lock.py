@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pytest_pgmigrate.checks._common import first_line, listed, short
 from pytest_pgmigrate.checks._locks import (
     Work,
-    as_sql,
-    batched,
     blocked_lines,
     held_since,
     is_literal,
@@ -17,6 +15,7 @@ from pytest_pgmigrate.checks._locks import (
     who_waits,
     written_under,
 )
+from pytest_pgmigrate.checks._sql import as_sql, batched
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.model.cluster import EdgeRow, Seeder
     from pytest_pgmigrate.model.evidence import ServerError, Step
     from pytest_pgmigrate.model.migration import Migration
-    from pytest_pgmigrate.model.state import Difference, State
+    from pytest_pgmigrate.model.state import Difference, ObjectChange, State
 
 MOST_TRIALS = 150
 """Trials to find the rows that break a script, where each is a transaction rolled back."""
@@ -44,6 +44,7 @@ class Seen:
     up: Step | None
     down: Step | None
     before: State
+    after: State | None
     changed: Difference
     migrated: psycopg.Connection[Any]
     """Connected to the database as lane A left it at version n."""
@@ -80,7 +81,7 @@ def examine(
         # But for the edge value a row is one that fits the version to come, as an application writes it.
         after = seeder.read_schema(seen.migrated, exclude_schemas=OUR_SCHEMAS, tables=tables)
         found = EdgeDrill(trials, migration, seeder, tables, downward, after).run(lambda *_: True)
-    room = relaxed_tables(seen.changed)
+    room = relaxed_tables(seen.changed, seen.after)
     if room and downward:
         known = {(row.table, row.column, row.name) for one in found.assumptions for row in one.rows}
         known |= {(one.row.table, one.row.column, one.row.name) for one in found.lost}
@@ -316,13 +317,35 @@ def columns_of(state: State) -> frozenset[tuple[str, str]]:
     return frozenset(found)
 
 
-def relaxed_tables(changed: Difference) -> tuple[str, ...]:
-    """Tables of which the up changed or dropped a column, a constraint or a unique index: they may now hold more."""
-    kinds = ("column", "constraint", "index")
-    return tuple(
-        dict.fromkeys(
-            plain(change.key.relation)
-            for change in changed.objects
-            if change.key.kind in kinds and change.change in ("changed", "missing") and change.key.relation
-        )
-    )
+def relaxed_tables(changed: Difference, after: State | None) -> tuple[str, ...]:
+    """Tables that may now hold more: a column, constraint or unique index changed or dropped, a type, a new partition."""
+    found: dict[str, None] = {}
+    for change in changed.objects:
+        kind, gone = change.key.kind, change.change in ("changed", "missing")
+        if gone and change.key.relation and kind in ("column", "constraint", "index"):
+            found[plain(change.key.relation)] = None
+        elif kind == "table" and change.change != "missing":
+            found.update(dict.fromkeys(_parents(change, after)))
+        elif kind in ("type", "domain") and change.change == "changed" and after is not None:
+            found.update(dict.fromkeys(_of_type(last_part(change.key.name), after)))
+    return tuple(found)
+
+
+def _parents(change: ObjectChange, after: State | None) -> Iterable[str]:
+    """The tables that a new or newly attached partition belongs to."""
+    parents = change.new if change.attribute == "parents" else None
+    if change.change == "extra" and after is not None:
+        parents = after.objects[change.key].get("parents")
+    return [plain(str(name)) for name in parents] if isinstance(parents, (list, tuple)) else []
+
+
+def _of_type(name: str, after: State) -> Iterable[str]:
+    """Tables with a column of a type of the user's."""
+    for key, attributes in after.objects.items():
+        if key.kind == "column" and last_part(str(attributes.get("type", ""))) == name:
+            yield plain(key.relation)
+
+
+def last_part(name: str) -> str:
+    """A name without its schema, quotes and brackets."""
+    return parts(name.removesuffix("[]"))[-1]

@@ -371,7 +371,7 @@ class Examination:
         try:
             read = edge.tables_of((lane.up,))
             unsteady = steadiness.examine(trials, migration, read, lane.notes, self.space.work.control)
-            seen = edge.Seen(lane.up, lane.down, lane.before, lane.changed, self.space.work.control)
+            seen = edge.Seen(lane.up, lane.down, lane.before, lane.after, lane.changed, self.space.work.control)
             return edge.examine(trials, migration, self.seeder, seen, lane.assumed), unsteady
         finally:
             trials.close()
@@ -387,7 +387,7 @@ class Examination:
         self.shared.park()
         database = self.space.lend_base()
         try:
-            room = bool(edge.relaxed_tables(lane.changed))
+            room = bool(edge.relaxed_tables(lane.changed, lane.after))
             return later.examine(database, migration, self.seeder, self.settings.later_rows, room=room)
         finally:
             self.space.spend(database)

@@ -32,6 +32,11 @@ _ALONE = (
     "DROP TABLESPACE",
     "TXN ROLLBACK",
 )
+_SEQUENCES = """
+SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'S' AND c.relpersistence <> 't' ORDER BY 1
+"""
 _FRAME = ("TXN BEGIN", "TXN START", "TXN COMMIT")
 
 
@@ -66,6 +71,7 @@ class Trials:
         self._space = space
         self._migration = migration
         self._connection: psycopg.Connection[Any] | None = None
+        self._sequences: Sequences | None = None
         self.undone = all(_undone(script) for script in (migration.up, migration.down) if script is not None)
         """Whether a trial is one transaction; otherwise it costs a clone."""
 
@@ -74,6 +80,7 @@ class Trials:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._sequences = None
 
     @contextmanager
     def place(self, *, real: bool = False) -> Iterator[Place]:
@@ -98,14 +105,16 @@ class Trials:
     def _rolled_back(self) -> Iterator[Place]:
         if self._connection is None or self._connection.closed:
             self._connection = self._space.connect_base()
+            self._sequences = Sequences(self._connection)
         connection = self._connection
         try:
             with connection.transaction(force_rollback=True):
                 yield Place(connection, lambda _, script: _inside(connection, script))
         finally:
-            # Session settings of a script outlast the transaction only when SET by an extension's own means.
             if connection.info.transaction_status is not TransactionStatus.IDLE:
                 self.close()
+            elif self._sequences is not None:
+                self._sequences.put_back()
 
 
 def _undone(script: Script) -> bool:
@@ -136,3 +145,34 @@ def _inside(connection: psycopg.Connection[Any], script: Script) -> ServerError 
             connection.execute("ROLLBACK TO SAVEPOINT pgmigrate_trial")
             return error
     return None
+
+
+class Sequences:
+    """Where all sequences of a database stand: no ROLLBACK takes back what was drawn from them.
+
+    https://www.postgresql.org/docs/current/functions-sequence.html
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        names = [name for (name,) in connection.execute(_SEQUENCES).fetchall()]
+        self._query = " UNION ALL ".join(
+            f"SELECT {index}, last_value, is_called FROM {name}" for index, name in enumerate(names)
+        )
+        self._names = names
+        self._before = self._read()
+
+    def _read(self) -> dict[int, tuple[int, bool]]:
+        if not self._query:
+            return {}
+        return {
+            index: (last, called) for index, last, called in self._connection.execute(self._query.encode()).fetchall()
+        }
+
+    def put_back(self) -> None:
+        """Set every sequence that moved to where it stood."""
+        for index, now in self._read().items():
+            if now != self._before[index]:
+                self._connection.execute(
+                    "SELECT pg_catalog.setval(%s::regclass, %s, %s)", (self._names[index], *self._before[index])
+                )

@@ -11,7 +11,8 @@ from itertools import cycle, islice
 import psycopg
 
 from pytest_pgmigrate.model.cluster import EdgeRow
-from pytest_pgmigrate.seeding.edge_values import NULL, edges
+from pytest_pgmigrate.seeding.edge_values import NULL, edges, listed
+from pytest_pgmigrate.seeding.hints import NO_HINT, read_hints
 from pytest_pgmigrate.seeding.load import insert_text
 from pytest_pgmigrate.seeding.parents import Parents
 from pytest_pgmigrate.seeding.plan import order
@@ -36,7 +37,7 @@ class EdgeWriter:
 
     def __init__(self, session: Session, catalog: Catalog, fitting: Catalog, seed: int, wanted: Wanted) -> None:
         self._session = session
-        self._columns = {oid: table.columns for oid, table in catalog.tables.items()}
+        self._own = catalog.tables
         self._catalog = fitting
         self._seed = seed
         self._wanted = wanted
@@ -70,10 +71,15 @@ class EdgeWriter:
     def _plans(self, builder: RowBuilder) -> Iterator[tuple[Column, str, str | None]]:
         table = builder.table
         existing = self._existing(table)
-        for column in self._columns[table.ident.oid]:
-            if column.generated or column.name in builder.sequences or column.name in table.key or column.identity:
+        own = self._own[table.ident.oid]
+        hints = read_hints(own.checks)
+        for column in own.columns:
+            if column.generated or column.name in builder.sequences or column.identity:
                 continue
-            for name, value in edges(column, existing.get(column.name)):
+            hint = hints.get(column.name, NO_HINT)
+            # A key is the row's own, but a partition key is part of it.
+            tried = listed(column, hint) if column.name in table.key else edges(column, existing.get(column.name), hint)
+            for name, value in tried:
                 if name == NULL or column.name not in builder.linked:
                     yield column, name, value
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_pgmigrate.seeding.hints import NO_HINT, Hint
 from pytest_pgmigrate.seeding.shape import Column
-from pytest_pgmigrate.seeding.values import TEXT_TYPES, WHOLE, mostly_null
+from pytest_pgmigrate.seeding.values import TEXT_TYPES, WHOLE, choices_of, mostly_null
 
 LONG = 300
 """Characters of the longest text tried where the type sets no limit; index entries may be no longer than 2,704 bytes."""
+
+CHOICES = 12
+"""Labels of an enum, values of an IN list, or starts of partitions tried at most in one column."""
 
 _MIXED = "Zoë 🙂 שלום é"
 _QUOTES = 'O\'Brien "q" \\N \t\n%_'
@@ -46,9 +50,13 @@ DUPLICATE = "a duplicate"
 OTHER_CASE = "a duplicate in other case"
 
 
-def edges(column: Column, existing: str | None) -> Iterator[tuple[str, str | None]]:
-    """What to call a boundary value, and its text form. ``existing`` is a value that another row has."""
+def edges(column: Column, existing: str | None, hint: Hint = NO_HINT) -> Iterator[tuple[str, str | None]]:
+    """What to call a boundary value, and its text form. ``existing`` is a value that another row has.
+
+    ``hint``: what CHECKs and partition bounds say of the column; each value that they list is one at a boundary too.
+    """
     name, kind = column.type.name, column.type
+    yield from listed(column, hint)
     if not column.not_null and not mostly_null(column):
         yield NULL, None
     if kind.category == "A":
@@ -66,6 +74,13 @@ def edges(column: Column, existing: str | None) -> Iterator[tuple[str, str | Non
     yield from _CONSTANTS.get(name, ()) if kind.category != "A" else ()
     if existing is not None and name in _COMPARABLE:
         yield DUPLICATE, existing
+
+
+def listed(column: Column, hint: Hint) -> Iterator[tuple[str, str]]:
+    """Labels of an enum, values of an IN list, the start of each partition."""
+    if column.type.name != "bool":
+        values = choices_of(column, hint) or [low for low, _ in hint.windows if low is not None]
+        yield from ((repr(value), value) for value in list(dict.fromkeys(values))[:CHOICES])
 
 
 def _texts(column: Column, existing: str | None) -> Iterator[tuple[str, str]]:

@@ -36,9 +36,10 @@ def up_depends_on_row_order(evidence: MigrationEvidence, settings: Settings) -> 
     for one in evidence.unsteady:
         statement = writer(TableChange(one.table, 0, 0), evidence.migration.up)
         columns = ", ".join(one.columns) or "rows"
+        verb = "depends" if len(one.columns) == 1 else "depend"
         yield Observation(
             place=statement.place if statement else top(evidence.migration.up),
-            message=f"{short(one.table)}: {columns} depend on the order in which rows lie on disk, or on chance",
+            message=f"{short(one.table)}: {columns} {verb} on the order in which rows lie on disk, or on chance",
             effect="production gets other data than every rehearsal, and a second run other data again",
             fix=f"order the rows that {short(one.table)} is filled from by a unique column (ORDER BY …, id), "
             "and use no random values",

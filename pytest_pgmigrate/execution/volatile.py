@@ -27,6 +27,9 @@ _GENERATED = re.compile(
 )
 _UUID_CALL = re.compile(r"gen_random_uuid|uuid_generate_v|uuidv[47]", re.IGNORECASE)
 
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_TEXTS = ("text", "character varying", "json", "jsonb")
+
 _COLUMNS = """
 SELECT a.attname::text, pg_catalog.format_type(a.atttypid, NULL), a.attidentity::text <> '',
        coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), ''),
@@ -149,6 +152,11 @@ def _kept(
             kept[name] = sql.SQL(
                 "CASE WHEN {0}::timestamptz {1} THEN '<clock>' ELSE coalesce({0}::text, E'\\x01') END"
             ).format(column, _window(since))
+        elif uuids and kind in _TEXTS:
+            # An identifier drawn inside a document is a key like any other.
+            kept[name] = sql.SQL("coalesce(pg_catalog.regexp_replace({}::text, {}, '<uuid>', 'g'), E'\\x01')").format(
+                column, sql.Literal(_UUID)
+            )
         else:
             kept[name] = sql.SQL("coalesce({}::text, E'\\x01')").format(column)
     return kept, tuple(left_out)

@@ -75,6 +75,7 @@ OPTIONS: tuple[Option, ...] = (
         False,
         "Do not try migrations on rows at the boundaries of their columns (NULL, '', -1, duplicates and the like)",
     ),
+    Option("no_drills", "flag", False, "Run no drills: no interruption, no old application, no reader on the replica"),
     Option("seed", "int", 0, "Seed of the fake data: same seed, same rows", "N"),
     Option("lock_timeout", "seconds", 30.0, "lock_timeout of the migration session, in seconds", "SECONDS"),
     Option("statement_timeout", "seconds", 60.0, "statement_timeout of the migration session, in seconds", "SECONDS"),
@@ -172,6 +173,7 @@ class Settings:
     rows: int = 20
     later_rows: int = 3
     no_edge_rows: bool = False
+    no_drills: bool = False
     seed: int = 0
     lock_timeout: float = 30.0
     statement_timeout: float = 60.0

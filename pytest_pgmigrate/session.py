@@ -248,7 +248,9 @@ class Run:
     def _open(self, run: HistoryRun, progress: Callable[[str], None]) -> Examination:
         from pytest_pgmigrate.execution.examination import Examination
 
-        examination = Examination(self.start(progress), run.history, self.settings, self._seeder(), self._watch())
+        examination = Examination(
+            self.start(progress), run.history, self.settings, self._seeder(), self._watch(), self.parts
+        )
         run.examination = examination
         # Only after an earlier examination was lost is there anything to make up for.
         for earlier in run.history.migrations[: run.position]:

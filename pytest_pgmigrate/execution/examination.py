@@ -7,7 +7,7 @@ before the next step, so that one fault never shows up twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -17,12 +17,14 @@ import psycopg
 from pytest_pgmigrate.errors import ExecutionError, ReplicaTimeout
 from pytest_pgmigrate.execution import dependence, edge, fitting, later, scale, server_wide, steadiness, volatile
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS, WATCH, Watch
+from pytest_pgmigrate.execution.drills import Context, run_drills
 from pytest_pgmigrate.execution.kinds import undone_by_the_server
 from pytest_pgmigrate.execution.new_columns import columns_to_fill
 from pytest_pgmigrate.execution.states import compare, locate
 from pytest_pgmigrate.execution.trial import Trials
 from pytest_pgmigrate.execution.workspace import Workspace
 from pytest_pgmigrate.model.evidence import EdgeEvidence, LaterRows, MigrationEvidence, ReplicaEvidence, Step
+from pytest_pgmigrate.model.finding import Part
 from pytest_pgmigrate.model.migration import Direction
 from pytest_pgmigrate.model.state import Difference
 
@@ -57,7 +59,8 @@ class _Lane:
 class Examination:
     """Walks one history on one cluster. Ask for migrations in history order; ``close`` when done.
 
-    ``seeder`` None turns seeding and lane B off, ``watch`` says how statements are looked at.
+    ``seeder`` None turns seeding, lane B and drills off, ``watch`` says how statements are looked at, ``parts`` are
+    those that checks will judge: no drill runs for the others.
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class Examination:
         settings: Settings,
         seeder: Seeder | None,
         watch: Watch = WATCH,
+        parts: Collection[Part] = tuple(Part),
     ) -> None:
         self.cluster = cluster
+        self.parts = parts
         self.history = history
         self.settings = settings
         self.seeder = seeder
@@ -315,6 +320,7 @@ class Examination:
         replica = self._replica()
         scaled = self._scale(migration, lane)
         edges, unsteady = self._other_rows(migration, lane)
+        drills = self._drills(migration, lane)
         later_rows = self._lane_b(migration, lane)
         self.shared.commit()
         self.space.work.next_migration()
@@ -335,6 +341,7 @@ class Examination:
             scaled=scaled,
             edge=edges,
             unsteady=unsteady,
+            drills=drills,
             later=later_rows,
             replica=replica,
         )
@@ -375,6 +382,31 @@ class Examination:
             return edge.examine(trials, migration, self.seeder, seen, lane.assumed), unsteady
         finally:
             trials.close()
+            self.shared.unpark()
+
+    def _drills(self, migration: Migration, lane: _Lane) -> tuple[object, ...]:
+        if self.seeder is None or self.space.base is None or self.settings.no_drills:
+            return ()
+        assert lane.up is not None
+        assert lane.after is not None
+        self.shared.park()
+        try:
+            context = Context(
+                cluster=self.cluster,
+                space=self.space,
+                settings=self.settings,
+                seeder=self.seeder,
+                history=self.history,
+                migration=migration,
+                work=self.space.work,
+                before=lane.before,
+                after=lane.after,
+                changed=lane.changed,
+                up=lane.up,
+                down=lane.down,
+            )
+            return run_drills(context, self.parts)
+        finally:
             self.shared.unpark()
 
     def _lane_b(self, migration: Migration, lane: _Lane) -> LaterRows:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pytest_pgmigrate.model.cluster import EdgeRow, SeedReport
 from pytest_pgmigrate.model.migration import Direction, Migration, Place, Statement
 from pytest_pgmigrate.model.state import Difference
 from pytest_pgmigrate.model.watch import Scaled, StatementSeen
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,9 @@ class MigrationEvidence:
     later: LaterRows = field(default_factory=LaterRows)
     edge: EdgeEvidence = field(default_factory=EdgeEvidence)
     unsteady: tuple[Unsteady, ...] = ()
+    drills: tuple[object, ...] = ()
+    """What each drill saw, an object of a type of its own; ``drilled`` finds it."""
+
     replica: ReplicaEvidence = field(default_factory=ReplicaEvidence)
     rows_before: Mapping[str, int] = field(default_factory=dict)
     """Rows of every table before the up, by qualified name."""
@@ -210,3 +216,7 @@ class MigrationEvidence:
     def down_faulty(self) -> bool:
         """The down failed or left something other than before."""
         return self.down is not None and self.down.ran and (self.down.error is not None or bool(self.down.difference))
+
+    def drilled(self, kind: type[T]) -> T | None:
+        """What the drill with evidence of this type saw, None when it did not run."""
+        return next((seen for seen in self.drills if isinstance(seen, kind)), None)

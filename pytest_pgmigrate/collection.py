@@ -36,6 +36,7 @@ def _extras(config: pytest.Config, settings: options.Settings) -> Extras:
         checks=tuple(c for group in hook.pytest_pgmigrate_checks() for c in group),
         formats=tuple(f for group in hook.pytest_pgmigrate_formats() for f in group),
         reports=tuple(r for group in hook.pytest_pgmigrate_reports() for r in group),
+        factories=tuple(f for group in hook.pytest_pgmigrate_factories() for f in group),
         engine=hook.pytest_pgmigrate_make_engine(settings=settings),
         seeder=hook.pytest_pgmigrate_make_seeder(settings=settings),
     )

@@ -70,6 +70,13 @@ OPTIONS: tuple[Option, ...] = (
         "later_rows", "int", 3, "Rows written to each table after the up, which the down must keep; 0 turns it off", "N"
     ),
     Option("seed", "int", 0, "Seed of the fake data: same seed, same rows", "N"),
+    Option(
+        "seed_file",
+        "str",
+        None,
+        "TOML file of generators for columns, rows per table, tables to skip; pgmigrate-seed.toml is found by itself",
+        "FILE",
+    ),
     Option("lock_timeout", "seconds", 30.0, "lock_timeout of the migration session, in seconds", "SECONDS"),
     Option("statement_timeout", "seconds", 60.0, "statement_timeout of the migration session, in seconds", "SECONDS"),
     Option(
@@ -166,6 +173,7 @@ class Settings:
     rows: int = 20
     later_rows: int = 3
     seed: int = 0
+    seed_file: str | None = None
     lock_timeout: float = 30.0
     statement_timeout: float = 60.0
     runner_lock_timeout: float | None = None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pytest_pgmigrate.errors import ExecutionError, ReplicaTimeout
-from pytest_pgmigrate.execution import dependence, later, scale, server_wide, volatile
+from pytest_pgmigrate.execution import dependence, later, scale, seed_hooks, server_wide, volatile
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS, WATCH, Watch
 from pytest_pgmigrate.execution.kinds import undone_by_the_server
 from pytest_pgmigrate.execution.new_columns import columns_to_fill
@@ -92,6 +92,8 @@ class Examination:
         step = self.space.work.run("up", migration, Direction.UP, watched=False)
         if step.error is None:
             self.space.applied.append(migration)
+            if seed_hooks.reached(self.seeder, self.space.applied):
+                self._seed()
             return MigrationEvidence(migration, "applied", up=step)
         self.space.rebuild()
         return self._failure(migration, step)
@@ -139,8 +141,14 @@ class Examination:
     def unfilled(self) -> tuple[SeedReport, ...]:
         """Tables that got fewer rows than asked for."""
         return tuple(
-            report for report in self._reports.values() if report.status in ("partial", "empty", "trigger-bypassed")
+            report
+            for report in self._reports.values()
+            if report.status in ("partial", "empty", "trigger-bypassed", "skipped")
         )
+
+    def seed_notes(self) -> tuple[str, ...]:
+        """What the user should know of scripts and names given for seeding."""
+        return seed_hooks.notes(self.seeder, self.space.work)
 
     def _seed(self) -> None:
         """Rows for new tables, values for new columns: what the release before this migration has written by now."""
@@ -148,6 +156,7 @@ class Examination:
             return
         clock = time.perf_counter()
         control = self.space.work.control
+        seed_hooks.reached(self.seeder, self.space.applied)
         reports = list(self.seeder.fill(control, exclude_schemas=OUR_SCHEMAS))
         if self._new_columns:
             self.seeder.fill_columns(control, exclude_schemas=OUR_SCHEMAS, columns=self._new_columns)
@@ -339,6 +348,7 @@ class Examination:
             return LaterRows(reason="the down fails already without later rows")
         self.shared.park()
         database = self.space.lend_base()
+        seed_hooks.reached(self.seeder, [*self.space.applied, migration])
         try:
             return later.examine(database, migration, self.seeder, self.settings.later_rows)
         finally:

@@ -340,7 +340,8 @@ class Run:
                 said: tuple[str, ...] = getattr(run.seeder, "unknown", tuple)()
                 by_file.setdefault(run.wanted_rows.rules.file, []).append(set(said))
         for found in by_file.values():
-            yield from ((name, where) for name in sorted(set.intersection(*found)))
+            for name in sorted(set.intersection(*found)):
+                yield name, "which the history does not have" if " names version " in name else where
 
     def document(self) -> Document:
         """The run as the JSON report has it: what reports are made from, and what xdist workers send home."""

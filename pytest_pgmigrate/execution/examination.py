@@ -73,6 +73,7 @@ class Examination:
         self.seed_seconds = 0.0
         self._examined_last = False
         self._reports: dict[str, SeedReport] = {}
+        self._empty: set[str] = set()
         self._new_columns: list[tuple[str, str]] = []
 
     def close(self) -> None:
@@ -104,7 +105,7 @@ class Examination:
         with _lost_connection(migration):
             evidence = self._refuse(migration) or self._examine(migration)
         return replace(
-            evidence, seeded=self.unfilled(), engine=self.cluster.engine, seconds=time.perf_counter() - clock
+            evidence, seeded=self._unfilled_now(), engine=self.cluster.engine, seconds=time.perf_counter() - clock
         )
 
     def _examine(self, migration: Migration) -> MigrationEvidence:
@@ -146,6 +147,10 @@ class Examination:
             if report.status in ("partial", "empty", "trigger-bypassed", "skipped")
         )
 
+    def _unfilled_now(self) -> tuple[SeedReport, ...]:
+        """The same, without tables that were empty once and have rows by now, or are gone."""
+        return tuple(r for r in self.unfilled() if r.status not in ("empty", "skipped") or r.table in self._empty)
+
     def seed_notes(self) -> tuple[str, ...]:
         """What the user should know of scripts and names given for seeding."""
         return seed_hooks.notes(self.seeder, self.space.work)
@@ -162,6 +167,8 @@ class Examination:
             self.seeder.fill_columns(control, exclude_schemas=OUR_SCHEMAS, columns=self._new_columns)
             self._new_columns = []
         self._reports.update((report.table, report) for report in reports)
+        # Whatever is empty is reported each time.
+        self._empty = {report.table for report in reports if not report.filled}
         self.seed_seconds += time.perf_counter() - clock
 
     def _before(self) -> State:

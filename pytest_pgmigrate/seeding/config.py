@@ -58,6 +58,8 @@ class _Reader:
         self._file = file
         self._text = text
         self._lines = text.splitlines()
+        self._from = 0
+        """Lines passed over when a place is looked for: a name of ``[from."…".columns]`` stands below that heading."""
 
     def rules(self, document: Mapping[str, Any]) -> Rules:
         for key in document:
@@ -67,7 +69,9 @@ class _Reader:
         for version, section in self._table(document, "from").items():
             if not re.search(r"[0-9]", version) or not isinstance(section, dict) or set(section) - {"columns"}:
                 raise self._wrong(version, f'[from."{version}"] holds [from."<version>".columns] and nothing else')
+            self._from = self._heading(version)
             columns += self._columns(self._table(section, "columns"), version)
+            self._from = 0
         return Rules(
             self._file,
             self._text,
@@ -85,10 +89,15 @@ class _Reader:
         plain = key.replace('"', "")
         last = plain.rsplit(".", 1)[-1]
         for wanted in (plain, last):
-            for number, line in enumerate(self._lines, start=1):
+            for number, line in list(enumerate(self._lines, start=1))[self._from :]:
                 if wanted in line.replace('"', "").replace("'", "").split("#", 1)[0]:
                     return f"{self._file}:{number}"
         return self._file
+
+    def _heading(self, version: str) -> int:
+        """How many lines stand above the heading of a version's section."""
+        heads = (number for number, line in enumerate(self._lines) if line.startswith("[") and version in line)
+        return next(heads, 0)
 
     def _table(self, document: Mapping[str, Any], name: str) -> dict[str, Any]:
         found = document.get(name, {})

@@ -130,18 +130,12 @@ class Hooks:
             self._names.update((row[0], row[1], row[2]) for row in rows)
 
     def notes(self) -> tuple[str, ...]:
-        """What went wrong, and versions that the history does not have."""
+        """What went wrong, and scripts for versions that the history does not have."""
         known = {version_key(version) for version in self.wanted.versions}
         wrong = [
             f"{one.script.file} is for version {one.version}, which the history does not have"
             for one in self.wanted.scripts
             if one.version and version_key(one.version) not in known
-        ]
-        since = {rule.since: rule.pattern.place for rule in self.wanted.rules.columns if rule.since}
-        wrong += [
-            f"{place} names version {version}, which the history does not have"
-            for version, place in since.items()
-            if version_key(version) not in known
         ]
         return (*self._notes, *wrong)
 
@@ -154,8 +148,13 @@ class Hooks:
         others = [*self.wanted.rules.tables, *self._places.values()]
         missing = [one for one in columns if not any(one.matches(*name) for name in self._names)]
         missing += [one for one in others if not any(one.matches(*name) for name in tables)]
-        odd = [f"{one.place} names {one.table!r}" for one in self.wanted.factories if one.table not in self._places]
-        return (*dict.fromkeys(f"{one.place} names {one.text}" for one in missing), *odd)
+        odd = [
+            f"{rule.pattern.place} names version {rule.since}"
+            for rule in self.wanted.rules.columns
+            if rule.since and version_key(rule.since) not in set(map(version_key, self.wanted.versions))
+        ]
+        odd += [f"{one.place} names {one.table!r}" for one in self.wanted.factories if one.table not in self._places]
+        return tuple(dict.fromkeys([*(f"{one.place} names {one.text}" for one in missing), *odd]))
 
 
 def _named(table: str) -> bool:

@@ -99,3 +99,11 @@ def test_the_file_is_found(tmp_path: Path) -> None:
     assert find_seed_file("other.toml", tmp_path, folder) == tmp_path / "other.toml"
     with pytest.raises(UsageError, match=r"there is no file other\.toml"):
         read_seed_file(tmp_path / "other.toml", tmp_path)
+
+
+def test_a_name_that_stands_twice_has_the_line_of_its_section(tmp_path: Path) -> None:
+    rules = read(tmp_path, '[columns]\n"a.b" = ["x"]\n\n[from."12".columns]\n"a.b" = {null_rate = 0}\n')
+    assert [(one.since, one.pattern.place) for one in rules.columns] == [
+        ("", "pgmigrate-seed.toml:2"),
+        ("12", "pgmigrate-seed.toml:5"),
+    ]

@@ -5,7 +5,8 @@ A seeder from the hook ``pytest_pgmigrate_make_seeder`` need not have any of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -26,12 +27,11 @@ def reached(seeder: Seeder | None, applied: Sequence[Migration]) -> bool:
     return bool(tell is not None and tell(applied[-1].version if applied else ""))
 
 
-def notes(seeder: Seeder | None, database: Database) -> tuple[str, ...]:
-    """What the user should know of scripts and names given for seeding; () where the database cannot be asked."""
-    ask = getattr(seeder, "notes", None)
-    if ask is None or not getattr(seeder, "fingerprint", ""):
+def notes(seeder: Any, database: Database) -> tuple[str, ...]:
+    """What the user should know of scripts and names given for seeding, after a last look at the database."""
+    if not getattr(seeder, "fingerprint", ""):
         return ()
-    try:
-        return tuple(ask(database.control, exclude_schemas=OUR_SCHEMAS))
-    except (psycopg.Error, PgmigrateError):
-        return ()
+    # A server that is gone can show no names; what went wrong before is said all the same.
+    with suppress(psycopg.Error, PgmigrateError):
+        seeder.see(database.control, exclude_schemas=OUR_SCHEMAS)
+    return tuple(seeder.notes())

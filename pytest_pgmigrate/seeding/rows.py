@@ -81,7 +81,8 @@ class RowBuilder:
         self.distinct = frozenset(distinct)
         self.linked = frozenset(linked)
         # Where the column must differ in every row, its own values serve better than a reference nobody declared.
-        self._implied = [key for key in table.ident.implied if key.columns[0] not in distinct | self.sequences.keys()]
+        own = distinct | self.sequences.keys() | table.generated_by_user
+        self._implied = [key for key in table.ident.implied if key.columns[0] not in own]
         self.maker = ValueMaker(seed, str(table.ident), catalog.types)
         self._makers: dict[str, Make] = {
             column.name: self.maker.make(column, self.hints.get(column.name, NO_HINT), distinct=column.name in distinct)

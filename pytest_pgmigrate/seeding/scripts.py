@@ -15,6 +15,9 @@ from pytest_pgmigrate.seeding.session import describe
 from pytest_pgmigrate.seeding.shape import quote_identifier, quote_literal
 from pytest_pgmigrate.seeding.wishes import version_key
 
+TIMEOUT = "60s"
+"""statement_timeout of a script that sets none: one that never ends must not hold up the run."""
+
 
 class Scripts:
     """The scripts of one history. ``say`` takes what went wrong, in words: no script ends the run."""
@@ -67,7 +70,7 @@ class Scripts:
             connection.execute(text.encode())
 
     def _statements(self, connection: psycopg.Connection[Any], statements: Sequence[Statement]) -> None:
-        connection.execute("BEGIN")
+        connection.execute(f"BEGIN; SET LOCAL statement_timeout = '{TIMEOUT}'".encode())
         for statement in statements:
             place = f"{statement.place.file}:{statement.place.line}"
             try:

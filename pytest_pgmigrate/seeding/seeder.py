@@ -45,13 +45,16 @@ class FakeSeeder:
         self._hooks.version = version
         return version_key(version) in self._hooks.scripts.versions
 
-    def notes(self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str]) -> tuple[str, ...]:
-        """What went wrong with the user's scripts and names so far."""
+    def see(self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str]) -> None:
+        """Look which of the user's names the database has; ``fill`` looks by itself."""
         self._hooks.see(connection, exclude_schemas)
+
+    def notes(self) -> tuple[str, ...]:
+        """What went wrong with the user's scripts and settings so far."""
         return self._hooks.notes()
 
     def unknown(self) -> tuple[str, ...]:
-        """What of the user's names no database had that was seen by ``fill`` or ``notes``."""
+        """What of the user's names no database had that was looked at."""
         return self._hooks.unknown()
 
     def fill(self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str]) -> tuple[SeedReport, ...]:

@@ -36,17 +36,13 @@ def fill(connection: Connection, one: FakeSeeder, version: str) -> dict[str, str
     return {report.table: report.status for report in one.fill(connection, exclude_schemas=OURS)}
 
 
-def notes(connection: Connection, one: FakeSeeder) -> tuple[str, ...]:
-    return one.notes(connection, exclude_schemas=OURS)
-
-
 def test_a_partition_is_made_before_the_tables_are_filled(make: Make, server: str, tmp_path: Path) -> None:
     connection = make(server, PARTED)
     one = seeder(tmp_path, v000002_before=PARTITION)
     assert fill(connection, one, "000001") == {"public.events": "empty"}
     assert fill(connection, one, "000002") == {"public.events": "full"}
     assert count(connection, "events") == 5
-    assert notes(connection, one) == ()
+    assert one.notes() == ()
 
 
 def test_a_version_runs_once_a_database_and_a_clone_knows(make: Make, server: str, tmp_path: Path) -> None:
@@ -113,7 +109,7 @@ def test_a_script_that_fails_is_said_and_the_rest_goes_on(
     one = seeder(tmp_path, v000001_before=text)
     assert fill(connection, one, "000001") == {"public.a": "full", "public.b": "full"}
     fill(connection, one, "000001")
-    (note,) = notes(connection, one)
+    (note,) = one.notes()
     assert note.startswith("migrations/seed/000001.before.sql")
     assert said in note
     assert count(connection, "a") == 5, "nothing of the file was kept"
@@ -126,12 +122,9 @@ def test_a_script_may_end_its_own_transaction(make: Make, server: str, tmp_path:
     assert {77, 78} <= set(column(connection, "a", "id"))
 
 
-def test_a_script_for_no_version_is_said(make: Make, server: str, tmp_path: Path) -> None:
-    connection = make(server, "CREATE SCHEMA pgmigrate")
+def test_a_script_for_no_version_is_said(tmp_path: Path) -> None:
     one = seeder(tmp_path, v000009_before="SELECT 1;")
-    assert notes(connection, one) == (
-        "migrations/seed/000009.before.sql is for version 000009, which the history does not have",
-    )
+    assert one.notes() == ("migrations/seed/000009.before.sql is for version 000009, which the history does not have",)
 
 
 def test_scripts_are_no_migrations(tmp_path: Path) -> None:

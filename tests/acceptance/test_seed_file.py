@@ -53,17 +53,30 @@ def test_a_script_of_its_version_helps(project: Project) -> None:
     assert (outcome.ret, errors(outcome), said(outcome)) == (0, [], []), outcome.text
 
 
-@pytest.mark.parametrize("words", ["000002", "000003"])
-def test_a_script_runs_too_where_its_version_is_only_applied(project: Project, words: str) -> None:
-    """Alone or with all others: the migration meets the same rows."""
-    events(project).write({"migrations/seed/000001.before.sql": PARTITION})
+def test_a_script_runs_at_its_version_also_where_that_is_only_applied(project: Project) -> None:
+    """Alone or with all others the migration meets the same rows: later the column has another name."""
+    row = "INSERT INTO events (id, at, kind) VALUES (77, '2024-02-02', 'seen');\n"
+    events(project).write({"migrations/seed/000001.before.sql": PARTITION + row})
+    rename = GIVE_WAY + "ALTER TABLE events RENAME {} TO {};\n"
+    project.then("000003_sort", rename.format("kind", "sort"), rename.format("sort", "kind"))
     project.then(
-        "000003_kind",
-        GIVE_WAY + "ALTER TABLE events RENAME kind TO sort;\n",
-        GIVE_WAY + "ALTER TABLE events RENAME sort TO kind;\n",
+        "000004_seen",
+        "DO $$BEGIN IF NOT EXISTS (SELECT FROM events WHERE sort = 'seen') THEN RAISE 'not seen'; END IF; END$$;\n",
+        "SELECT 1;\n",
     )
-    outcome = project.judge(*STRICT, "-m", "pgmigrate", "-k", words)
+    outcome = project.judge("--pgmigrate-select=PMG201,PMG710", "-k", "000004")
     assert (outcome.ret, errors(outcome), said(outcome)) == (0, [], []), outcome.text
+
+
+def test_a_table_that_got_rows_by_a_migration_is_exercised(project: Project) -> None:
+    events(project).then(
+        "000003_rows",
+        PARTITION + "INSERT INTO events SELECT g, '2024-02-02', 'x' FROM generate_series(1, 9) g;\n",
+        "DROP TABLE events_2024;\n",
+    ).then("000004_sort", GIVE_WAY + "ALTER TABLE events ADD sort text;\n", "ALTER TABLE events DROP sort;\n")
+    outcome = project.judge(*STRICT, "--pgmigrate-select=PMG710")
+    found = [Path(f["file"]).name for f in outcome.document["findings"] if f["code"] == "PMG710"]
+    assert found == ["000002_source.up.sql", "000003_rows.up.sql"], outcome.text
 
 
 def test_a_skipped_table_is_listed_and_no_error(project: Project) -> None:

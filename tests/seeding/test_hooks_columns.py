@@ -287,3 +287,15 @@ def test_pairs_that_may_come_once_and_are_the_users(make: Make, server: str, tmp
     assert filled(connection, one)["public.tagged"].filled > 1000
     assert set(column(connection, "tagged", "tag_id")) == {1, 2}
     assert violations(connection) == []
+
+
+def test_faker_is_asked_again_for_a_value_that_is_taken(make: Make, server: str, tmp_path: Path) -> None:
+    """One statement inserts both tables: a single pair of equal values would keep all rows out."""
+    connection = make(
+        server,
+        "CREATE TABLE a (id int PRIMARY KEY, b int NOT NULL, code text UNIQUE);"
+        "CREATE TABLE b (id int PRIMARY KEY, a int NOT NULL REFERENCES a); ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b",
+    )
+    reports = filled(connection, seeder(tmp_path, '[columns]\n"a.code" = "faker.state_abbr"\n', rows=30))
+    assert reports["public.a"].status == "full", reports
+    assert len(set(column(connection, "a", "code"))) == 30

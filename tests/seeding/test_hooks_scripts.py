@@ -10,7 +10,7 @@ from pytest_pgmigrate.discovery import is_history
 from pytest_pgmigrate.discovery.folders import find_folders, load_history
 from pytest_pgmigrate.discovery.seed_scripts import find_seed_scripts
 from pytest_pgmigrate.registry import load_formats
-from pytest_pgmigrate.seeding import FakeSeeder
+from pytest_pgmigrate.seeding import FakeSeeder, scripts
 from pytest_pgmigrate.seeding.hooks import Wanted
 from tests.seeding.conftest import Connection, Make
 from tests.seeding.helpers import column, count
@@ -49,14 +49,14 @@ def test_a_version_runs_once_a_database_and_a_clone_knows(make: Make, server: st
     ddl = "CREATE SCHEMA pgmigrate; CREATE TABLE a (id serial PRIMARY KEY); CREATE TABLE log (what text);"
     connection = make(server, ddl)
     log = "INSERT INTO log VALUES ('{}');"
-    scripts = {
+    texts = {
         "before": log.format("always before"),
         "v000001_before": log.format("1 before"),
         "v000002_before": log.format("2 before"),
         "v000002_after": "INSERT INTO log SELECT '2 after ' || count(*) FROM a;",
         "after": log.format("always after"),
     }
-    fill(connection, seeder(tmp_path, **scripts), "000002")
+    fill(connection, seeder(tmp_path, **texts), "000002")
     ran = ["always before", "1 before", "2 before", "2 after 5", "always after"]
     assert column(connection, "log", "what") == ran
     again = seeder(tmp_path)
@@ -113,6 +113,16 @@ def test_a_script_that_fails_is_said_and_the_rest_goes_on(
     assert note.startswith("migrations/seed/000001.before.sql")
     assert said in note
     assert count(connection, "a") == 5, "nothing of the file was kept"
+
+
+def test_a_script_that_never_ends_is_stopped(
+    make: Make, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "TIMEOUT", "100ms")
+    connection = make(server, "CREATE SCHEMA pgmigrate; CREATE TABLE a (id int PRIMARY KEY)")
+    one = seeder(tmp_path, v000001_before="SELECT pg_sleep(3);")
+    assert fill(connection, one, "000001") == {"public.a": "full"}
+    assert "57014 canceling statement due to statement timeout" in one.notes()[0]
 
 
 def test_a_script_may_end_its_own_transaction(make: Make, server: str, tmp_path: Path) -> None:

@@ -329,9 +329,8 @@ class Run:
 
     def _unknown_names(self) -> Iterator[tuple[str, str]]:
         """Names given for seeding that no database had. A file for several histories may mean any of them."""
-        whole = all(
-            m.key in run.wanted and m.key not in run.lost for run in self.histories for m in run.history.migrations
-        )
+        seen = [run.evidence.get(m.key) for run in self.histories for m in run.history.migrations]
+        whole = all(one is not None and one.status == "examined" for one in seen)
         where = f"which no version {'of the history' if whole else 'filled in this run'} has"
         by_file: dict[str, list[set[str]]] = {}
         for run in self.histories:

@@ -73,7 +73,7 @@ class Examination:
         self.seed_seconds = 0.0
         self._examined_last = False
         self._reports: dict[str, SeedReport] = {}
-        self._empty: set[str] = set()
+        self._empty: set[str] | None = None
         self._new_columns: list[tuple[str, str]] = []
 
     def close(self) -> None:
@@ -149,7 +149,10 @@ class Examination:
 
     def _unfilled_now(self) -> tuple[SeedReport, ...]:
         """The same, without tables that were empty once and have rows by now, or are gone."""
-        return tuple(r for r in self.unfilled() if r.status not in ("empty", "skipped") or r.table in self._empty)
+        found = self.unfilled()
+        if self._empty is None:
+            return found
+        return tuple(r for r in found if r.status not in ("empty", "skipped") or r.table in self._empty)
 
     def seed_notes(self) -> tuple[str, ...]:
         """What the user should know of scripts and names given for seeding."""

@@ -183,6 +183,14 @@ def test_factories_of_a_conftest(project: Project) -> None:
     assert Path("conftest.py").name in line
 
 
+def test_a_function_without_the_decorator_ends_the_run(project: Project) -> None:
+    conftest = "def orders(context):\n    yield {}\n\ndef pytest_pgmigrate_factories():\n    return [orders]\n"
+    outcome = project.users().write({"conftest.py": conftest}).judge()
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    assert "pytest_pgmigrate_factories gives orders, which is no factory" in outcome.text
+    assert_clean(outcome)
+
+
 def test_a_plain_run_reads_no_seed_file(project: Project) -> None:
     outcome = (
         project.users().write({"pgmigrate-seed.toml": "[broken\n", "test_one.py": "def test_one(): pass\n"}).pytest()

@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.model.evidence import MigrationEvidence
     from pytest_pgmigrate.model.finding import Finding, Part, Severity
     from pytest_pgmigrate.model.migration import History, Migration, Place
+    from pytest_pgmigrate.model.seeding import Factory, SeedContext, seeds
     from pytest_pgmigrate.options import Settings
     from pytest_pgmigrate.registry import Check, Observation, check
 
 _HOME = {
     "Check": "registry",
+    "Factory": "model.seeding",
     "Finding": "model.finding",
     "History": "model.migration",
     "Migration": "model.migration",
@@ -23,13 +25,16 @@ _HOME = {
     "Observation": "registry",
     "Part": "model.finding",
     "Place": "model.migration",
+    "SeedContext": "model.seeding",
     "Settings": "options",
     "Severity": "model.finding",
     "check": "registry",
+    "seeds": "model.seeding",
 }
 
 __all__ = [
     "Check",
+    "Factory",
     "Finding",
     "History",
     "Migration",
@@ -37,9 +42,11 @@ __all__ = [
     "Observation",
     "Part",
     "Place",
+    "SeedContext",
     "Settings",
     "Severity",
     "check",
+    "seeds",
 ]
 
 

@@ -77,6 +77,13 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("no_drills", "flag", False, "Run no drills: no interruption, no old application, no reader on the replica"),
     Option("seed", "int", 0, "Seed of the fake data: same seed, same rows", "N"),
+    Option(
+        "seed_file",
+        "str",
+        None,
+        "TOML file of generators for columns, rows per table, tables to skip; pgmigrate-seed.toml is found by itself",
+        "FILE",
+    ),
     Option("lock_timeout", "seconds", 30.0, "lock_timeout of the migration session, in seconds", "SECONDS"),
     Option("statement_timeout", "seconds", 60.0, "statement_timeout of the migration session, in seconds", "SECONDS"),
     Option(
@@ -175,6 +182,7 @@ class Settings:
     no_edge_rows: bool = False
     no_drills: bool = False
     seed: int = 0
+    seed_file: str | None = None
     lock_timeout: float = 30.0
     statement_timeout: float = 60.0
     runner_lock_timeout: float | None = None

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.execution.examination import Examination
     from pytest_pgmigrate.model.cluster import Cluster, Engine, Seeder, SeedReport
     from pytest_pgmigrate.model.evidence import MigrationEvidence
+    from pytest_pgmigrate.model.seeding import Factory
     from pytest_pgmigrate.options import Settings
+    from pytest_pgmigrate.seeding.hooks import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Extras:
     checks: tuple[registry.Check, ...] = ()
     formats: tuple[Any, ...] = ()
     reports: tuple[Any, ...] = ()
+    factories: tuple[Factory, ...] = ()
     engine: Engine | None = None
     seeder: Seeder | None = None
 
@@ -49,6 +52,11 @@ class HistoryRun:
     examination: Examination | None = None
     position: int = 0
     unfilled: tuple[SeedReport, ...] = ()
+    wanted_rows: Wanted | None = None
+    """What the user gave for seeding this history."""
+
+    seeder: Seeder | None = None
+    seed_notes: tuple[str, ...] = ()
     evidence: dict[str, MigrationEvidence] = field(default_factory=dict)
     judged: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
     said: list[Finding] = field(default_factory=list)
@@ -95,7 +103,23 @@ class Run:
         for history in found:
             with self._timed("judge"):
                 findings = judge.judge_history(self.checks, history, self.settings)
-            self.histories.append(HistoryRun(history, findings))
+            self.histories.append(HistoryRun(history, findings, wanted_rows=self._wanted_rows(history)))
+
+    def _wanted_rows(self, history: History) -> Wanted:
+        """The seed file, scripts and factories for one history. Raises UsageError for a file that cannot be used."""
+        from pytest_pgmigrate.discovery.seed_scripts import find_seed_scripts
+        from pytest_pgmigrate.seeding.config import find_seed_file, read_seed_file
+        from pytest_pgmigrate.seeding.hooks import Wanted
+        from pytest_pgmigrate.seeding.wishes import Rules
+
+        folder = Path(history.path)
+        file = find_seed_file(self.settings.seed_file, self.root, folder)
+        return Wanted(
+            read_seed_file(file, self.root) if file is not None else Rules(),
+            find_seed_scripts(folder, self.root),
+            self.extras.factories,
+            tuple(migration.version for migration in history.migrations),
+        )
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -239,6 +263,7 @@ class Run:
         if examination is None:
             return
         run.unfilled = examination.unfilled()
+        run.seed_notes = examination.seed_notes()
         self.timings["seed"] = self.timings.get("seed", 0.0) + examination.seed_seconds
         self.timings["run"] -= examination.seed_seconds
         if not self.settings.keep:
@@ -249,7 +274,7 @@ class Run:
         from pytest_pgmigrate.execution.examination import Examination
 
         examination = Examination(
-            self.start(progress), run.history, self.settings, self._seeder(), self._watch(), self.parts
+            self.start(progress), run.history, self.settings, self._seeder(run), self._watch(), self.parts
         )
         run.examination = examination
         # Only after an earlier examination was lost is there anything to make up for.
@@ -271,14 +296,16 @@ class Run:
         locks = Part.LOCKS in self.parts
         return Watch(locks or Part.DATA in self.parts, locks, queries)
 
-    def _seeder(self) -> Seeder | None:
+    def _seeder(self, run: HistoryRun) -> Seeder | None:
         if self.extras.seeder is not None:
             return self.extras.seeder
         if self.settings.rows == 0:
             return None
-        from pytest_pgmigrate.seeding import FakeSeeder
+        if run.seeder is None:
+            from pytest_pgmigrate.seeding import FakeSeeder
 
-        return FakeSeeder(seed=self.settings.seed, rows=self.settings.rows)
+            run.seeder = FakeSeeder(seed=self.settings.seed, rows=self.settings.rows, wanted=run.wanted_rows)
+        return run.seeder
 
     # -- room 6: report ---------------------------------------------------------------------------------------------
 
@@ -297,9 +324,26 @@ class Run:
             ]
             unfilled = run.examination.unfilled() if run.examination is not None else run.unfilled
             found += [NotJudged(f"table {r.table}", _unfilled(r)) for r in unfilled]
+            found += [NotJudged("seeding", note) for note in run.seed_notes]
+        found += [NotJudged("seeding", f"{name}, {where}") for name, where in self._unknown_names()]
         if self._cluster is not None:
             found += [NotJudged("server", note) for note in self._cluster.notes]
         return tuple(found)
+
+    def _unknown_names(self) -> Iterator[tuple[str, str]]:
+        """Names given for seeding that no database had. A file for several histories may mean any of them."""
+        seen = [run.evidence.get(m.key) for run in self.histories for m in run.history.migrations]
+        whole = all(one is not None and one.status == "examined" for one in seen)
+        where = f"which no version {'of the history' if whole else 'filled in this run'} has"
+        by_file: dict[str, list[set[str]]] = {}
+        for run in self.histories:
+            if run.wanted_rows is not None and run.wanted_rows.fingerprint:
+                # One that was not run here may be the one that is meant: it has nothing to say against any name.
+                said: tuple[str, ...] = getattr(run.seeder, "unknown", tuple)()
+                by_file.setdefault(run.wanted_rows.rules.file, []).append(set(said))
+        for found in by_file.values():
+            for name in sorted(set.intersection(*found)):
+                yield name, "which the history does not have" if " names version " in name else where
 
     def document(self) -> Document:
         """The run as the JSON report has it: what reports are made from, and what xdist workers send home."""

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pytest_pgmigrate.errors import ExecutionError, ReplicaTimeout
-from pytest_pgmigrate.execution import dependence, edge, fitting, later, scale, server_wide, steadiness, volatile
+from pytest_pgmigrate.execution import (
+    dependence,
+    edge,
+    fitting,
+    later,
+    scale,
+    seed_hooks,
+    server_wide,
+    steadiness,
+    volatile,
+)
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS, WATCH, Watch
 from pytest_pgmigrate.execution.drills import Context, run_drills
 from pytest_pgmigrate.execution.kinds import undone_by_the_server
@@ -83,6 +93,7 @@ class Examination:
         self.seed_seconds = 0.0
         self._examined_last = False
         self._reports: dict[str, SeedReport] = {}
+        self._empty: set[str] | None = None
         self._new_columns: list[tuple[str, str]] = []
 
     def close(self) -> None:
@@ -102,6 +113,8 @@ class Examination:
         step = self.space.work.run("up", migration, Direction.UP, watched=False)
         if step.error is None:
             self.space.applied.append(migration)
+            if seed_hooks.reached(self.seeder, self.space.applied):
+                self._seed()
             return MigrationEvidence(migration, "applied", up=step)
         self.space.rebuild()
         return self._failure(migration, step)
@@ -112,7 +125,7 @@ class Examination:
         with _lost_connection(migration):
             evidence = self._refuse(migration) or self._examine(migration)
         return replace(
-            evidence, seeded=self.unfilled(), engine=self.cluster.engine, seconds=time.perf_counter() - clock
+            evidence, seeded=self._unfilled_now(), engine=self.cluster.engine, seconds=time.perf_counter() - clock
         )
 
     def _examine(self, migration: Migration) -> MigrationEvidence:
@@ -149,8 +162,21 @@ class Examination:
     def unfilled(self) -> tuple[SeedReport, ...]:
         """Tables that got fewer rows than asked for."""
         return tuple(
-            report for report in self._reports.values() if report.status in ("partial", "empty", "trigger-bypassed")
+            report
+            for report in self._reports.values()
+            if report.status in ("partial", "empty", "trigger-bypassed", "skipped")
         )
+
+    def _unfilled_now(self) -> tuple[SeedReport, ...]:
+        """The same, without tables that were empty once and have rows by now, or are gone."""
+        found = self.unfilled()
+        if self._empty is None:
+            return found
+        return tuple(r for r in found if r.status not in ("empty", "skipped") or r.table in self._empty)
+
+    def seed_notes(self) -> tuple[str, ...]:
+        """What the user should know of scripts and names given for seeding."""
+        return seed_hooks.notes(self.seeder, self.space.work)
 
     def _seed(self) -> None:
         """Rows for new tables, values for new columns: what the release before this migration has written by now."""
@@ -158,11 +184,14 @@ class Examination:
             return
         with self._seeding():
             control = self.space.work.control
+            seed_hooks.reached(self.seeder, self.space.applied)
             reports = list(self.seeder.fill(control, exclude_schemas=OUR_SCHEMAS))
             if self._new_columns:
                 self.seeder.fill_columns(control, exclude_schemas=OUR_SCHEMAS, columns=self._new_columns)
                 self._new_columns = []
             self._reports.update((report.table, report) for report in reports)
+            # Whatever is empty is reported each time.
+            self._empty = {report.table for report in reports if not report.filled}
 
     @contextmanager
     def _seeding(self) -> Iterator[None]:
@@ -418,6 +447,7 @@ class Examination:
             return LaterRows(reason="the down fails already without later rows")
         self.shared.park()
         database = self.space.lend_base()
+        seed_hooks.reached(self.seeder, [*self.space.applied, migration])
         try:
             room = bool(edge.relaxed_tables(lane.changed, lane.after))
             return later.examine(database, migration, self.seeder, self.settings.later_rows, room=room)

@@ -139,7 +139,7 @@ class SeedReport:
     """What seeding did to one table.
 
     ``status``: full; saturated (a unique index or sequence admits no more rows); partial; trigger-bypassed (filled with
-    the table's own triggers off, for they refused every row); empty.
+    the table's own triggers off, for they refused every row); empty; skipped (the user wants none in it).
     """
 
     table: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_pgmigrate.model.cluster import SeedReport
+from pytest_pgmigrate.seeding.given import add_sql
 from pytest_pgmigrate.seeding.links import read_rows
 from pytest_pgmigrate.seeding.load import update
 from pytest_pgmigrate.seeding.parents import Parents
@@ -12,6 +13,7 @@ from pytest_pgmigrate.seeding.repair import make_witness
 from pytest_pgmigrate.seeding.rows import EmptyParent, RowBuilder
 from pytest_pgmigrate.seeding.session import Session
 from pytest_pgmigrate.seeding.shape import Catalog, Column, Table
+from pytest_pgmigrate.seeding.wishes import Unusable
 from pytest_pgmigrate.seeding.witness import unmet_reason
 
 
@@ -44,9 +46,12 @@ class ColumnFiller:
         builder = RowBuilder(self._catalog, table, self._seed, self._parents, frozenset())
         given = [{key: row[key] for key in (*identity, *kept)} for row in rows]
         try:
+            add_sql(self._session, table, self._seed, 0, given)
             built = builder.build(range(len(rows)), given)
         except EmptyParent as error:
             return SeedReport(name, len(rows), 0, "empty", f"parent {error} is empty")
+        except Unusable as error:
+            return SeedReport(name, len(rows), 0, "empty", str(error))
         witness = make_witness(self._session, builder, self._seed, self._parents, frozenset(kept))
         fit, unmet = witness.repair(built)
         stored = update(self._session, table, identity, targets, fit)

@@ -401,7 +401,7 @@ class Examination:
     def _other_rows(self, migration: Migration, lane: _Lane) -> tuple[EdgeEvidence, tuple[Unsteady, ...]]:
         """The migration on edge rows, and its up on rows in another order; nothing of it stays."""
         if self.seeder is None or self.space.base is None or self.settings.no_edge_rows:
-            return EdgeEvidence(reason="edge rows are turned off"), ()
+            return EdgeEvidence(assumptions=edge.fitted(lane.assumed), reason="edge rows are turned off"), ()
         self.shared.park()
         trials = Trials(self.space, migration)
         try:

@@ -91,7 +91,7 @@ class FakeSeeder:
             if not empty or not self._rows:
                 return closed
             with session.settings():
-                catalog = self._hooks.apply(session, _read(session, reader, names, empty, also))
+                catalog = self._read(session, reader, names, empty, also)
                 return Filler(session, catalog, self._seed).fill(self._rows, besides=closed)
 
         return self._between_scripts(connection, exclude_schemas, work, self._hooks.version)
@@ -118,7 +118,7 @@ class FakeSeeder:
             with session.settings():
                 wanted = [oid for oid, t in names.items() if f"{t.schema}.{t.name}" not in exclude_tables]
                 wanted, _ = self._hooks.open_tables(names, wanted, rows)
-                catalog = self._hooks.apply(session, _read(session, reader, names, wanted, also))
+                catalog = self._read(session, reader, names, wanted, also)
                 return Filler(session, catalog, self._seed).fill(rows, more=True)
 
         return self._between_scripts(connection, exclude_schemas, work)
@@ -173,6 +173,17 @@ class FakeSeeder:
 
         return self._between_scripts(connection, exclude_schemas, work) if columns else ()
 
+    def _read(
+        self,
+        session: Session,
+        reader: CatalogReader,
+        names: Mapping[int, TableName],
+        wanted: Sequence[int],
+        also: object,
+    ) -> Catalog:
+        catalog = self._hooks.apply(session, reader.read(names, wanted))
+        return merge(session, catalog, also) if isinstance(also, Schema) else catalog
+
     def _between_scripts(
         self, connection: psycopg.Connection[Any], exclude_schemas: Sequence[str], work: Work, version: str = ""
     ) -> tuple[SeedReport, ...]:
@@ -198,10 +209,3 @@ class FakeSeeder:
                 return work(Session(connection), reader, reader.names())
         except psycopg.Error as error:
             raise SeedError(f"seeding stopped: {describe(error)}") from error
-
-
-def _read(
-    session: Session, reader: CatalogReader, names: Mapping[int, TableName], wanted: Sequence[int], also: object
-) -> Catalog:
-    catalog = reader.read(names, wanted)
-    return merge(session, catalog, also) if isinstance(also, Schema) else catalog

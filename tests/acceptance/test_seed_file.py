@@ -174,8 +174,13 @@ def test_factories_of_a_conftest(project: Project) -> None:
         "ALTER TABLE users VALIDATE CONSTRAINT users_email;\n"
     )
     project.users().then("000002_email", check, "ALTER TABLE users DROP CONSTRAINT users_email;\n")
-    quiet = ("--pgmigrate-select=PMG201", "--pgmigrate-later-rows=0")
-    assert errors(project.judge(*quiet)) == ["PMG201"], "our own addresses are others"
+    quiet = (
+        "--pgmigrate-select=PMG201,PMG701",
+        "--pgmigrate-later-rows=0",
+        "--pgmigrate-no-edge-rows",
+        "--pgmigrate-strict",
+    )
+    assert errors(project.judge(*quiet)) == ["PMG701"], "our own addresses are others"
     outcome = project.write({"conftest.py": CONFTEST}).judge(*quiet)
     assert errors(outcome) == [], outcome.text
     (line,) = said(outcome)

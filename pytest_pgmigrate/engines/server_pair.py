@@ -218,12 +218,12 @@ def start_pair(engine: str, binaries: Binaries, want: Want, progress: Callable[[
     sweep_runs()
     usable = reachable(binaries, account)
     cache = _cache(usable, account, want)
-    attempts = 5
+    attempts, look = 5, cache is not None
     while True:
         attempts -= 1
         token = new_token()
+        packed = cache.open() if cache is not None and look else None
         cluster = ServerPair(engine, RunDirectory(token, account), token, _free_ports(), account)
-        packed = cache.open() if cache is not None else None
         try:
             cluster._bring_up(usable, want, progress, packed)
         except PortTaken as error:
@@ -236,6 +236,7 @@ def start_pair(engine: str, binaries: Binaries, want: Want, progress: Callable[[
                 raise
             # Whole, but no server starts from it: without it one may.
             cache.remove()
+            look = False
         else:
             if cache is not None:
                 cluster._cache = cache

@@ -166,6 +166,9 @@ def test_an_altered_program_is_another_build(cache: Path, tmp_path: Path) -> Non
 
 def harm(path: Path, how: str) -> None:
     size = path.stat().st_size
+    if how == "facts":
+        path.write_bytes(path.read_bytes().replace(b'"asked": 1', b'"asked": 2'))
+        return
     with open(path, "r+b") as file:
         if how == "emptied":
             file.truncate(0)
@@ -180,7 +183,7 @@ def harm(path: Path, how: str) -> None:
             file.write(bytes([byte ^ 4]))
 
 
-@pytest.mark.parametrize("how", ["one bit", "index", "length", "truncated", "emptied", "a few bytes long"])
+@pytest.mark.parametrize("how", ["one bit", "facts", "index", "length", "truncated", "emptied", "a few bytes long"])
 def test_a_damaged_entry_is_removed_and_the_run_goes_on(cache: Path, how: str) -> None:
     engine = own_pair()
     if not entries(cache):

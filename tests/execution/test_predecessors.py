@@ -10,6 +10,7 @@ import pytest
 from pytest_pgmigrate.discovery import discover
 from pytest_pgmigrate.execution.predecessors import Resumed, Settled, content, facts, resumed
 from pytest_pgmigrate.model.cluster import Filled, SeedReport
+from pytest_pgmigrate.model.migration import TransactionRule
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import load_formats
 
@@ -64,9 +65,8 @@ def test_the_same_is_the_same_wherever_it_lies(folder: Path, tmp_path: Path) -> 
         {"_000002_age_up": FILES["000002_age.up.sql"] + "-- a comment\n"},
         {"_000002_age_up": ""},
         {"_000003_more_up": "SELECT 1;\n"},
-        {"_000002_age_up": "-- pgmigrate: no-transaction as the tool does\n" + FILES["000002_age.up.sql"]},
     ],
-    ids=["text", "comment", "gone", "more", "rule"],
+    ids=["text", "comment", "gone", "more"],
 )
 def test_every_migration_counts(folder: Path, changed: dict[str, str]) -> None:
     assert digest(read(folder)) != digest(read(folder, **changed))
@@ -81,6 +81,12 @@ def test_a_new_name_counts(folder: Path) -> None:
 def test_order_counts(folder: Path) -> None:
     first, second = read(folder)
     assert digest((first, second)) != digest((second, first))
+
+
+def test_the_way_a_text_is_sent_counts(folder: Path) -> None:
+    first, second = read(folder)
+    chunks = tuple(replace(chunk, rule=TransactionRule.EXPLICIT) for chunk in second.up.chunks)
+    assert digest((first, replace(second, up=replace(second.up, chunks=chunks)))) != digest((first, second))
 
 
 def test_downs_do_not_count(folder: Path) -> None:

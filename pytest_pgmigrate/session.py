@@ -299,7 +299,7 @@ class Run:
         from pytest_pgmigrate.execution.examination import Examination
 
         cluster, seeder, watch = self.start(progress), self._seeder(), self._watch()
-        examination = Examination(cluster, run.history, self.settings, seeder, watch, resumed)
+        examination = Examination(cluster, run.history, self.settings, seeder, watch, self.parts, resumed)
         run.examination = examination
         # Only after an earlier examination was lost is there anything to make up for.
         for earlier in run.history.migrations[: run.position]:
@@ -311,13 +311,14 @@ class Run:
         return examination
 
     def _watch(self) -> Watch:
-        """Statements are looked at one by one only for checks that judge what is seen."""
+        """Statements are looked at one by one only for checks that judge what is seen, or which rows were read."""
         from pytest_pgmigrate.execution.blocking import read_queries
         from pytest_pgmigrate.execution.database import Watch
 
         found = read_queries(self.root / path for path in self.settings.queries)
         queries = tuple(replace(query, file=_relative(query.file, self.root)) for query in found)
-        return Watch(Part.LOCKS in self.parts, queries=queries)
+        locks = Part.LOCKS in self.parts
+        return Watch(locks or Part.DATA in self.parts, locks, queries)
 
     def _seeder(self) -> Seeder | None:
         if self.extras.seeder is not None:

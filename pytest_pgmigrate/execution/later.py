@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_pgmigrate.execution import relaxed, reused
+from pytest_pgmigrate.execution import reused
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 from pytest_pgmigrate.execution.names import plain
 from pytest_pgmigrate.execution.rows import Key, TableRows, read_rows
@@ -16,26 +16,30 @@ if TYPE_CHECKING:
 
     from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.model.cluster import Seeder
-    from pytest_pgmigrate.model.evidence import Step
     from pytest_pgmigrate.model.migration import Migration
 
 _EXAMPLES = 3
 
 
-def examine(database: Database, migration: Migration, seeder: Seeder, rows: int) -> LaterRows:
-    """Up, further rows in every table, down; then look for what the down did not keep."""
+def examine(database: Database, migration: Migration, seeder: Seeder, rows: int, *, room: bool = True) -> LaterRows:
+    """Up, further rows in every table, down; then look for what the down did not keep.
+
+    ``room``: the up lets tables hold more than before. The rows then fit the version before as well; what only the new
+    version can hold is tried apart (edge.py).
+    """
     before = read_rows(database.control, OUR_SCHEMAS)
-    required = relaxed.required(database.control, OUR_SCHEMAS)
+    also = seeder.read_schema(database.control, exclude_schemas=OUR_SCHEMAS) if room else None
     up = database.run("up before later rows", migration, Direction.UP, watched=False)
     if up.error is not None:
         return LaterRows(ran=True, up=up, reason=f"the up fails in a second database: {up.error.message}")
-    optional = required - relaxed.required(database.control, OUR_SCHEMAS)
     migrated = read_rows(database.control, OUR_SCHEMAS)
     # A table that the up makes and fills is a backup or reference data: no application writes to it.
     made = [plain(table) for table, now in migrated.items() if table not in before and now.rows]
     seeder.fill(database.control, exclude_schemas=OUR_SCHEMAS)
     after_up, migrated = migrated, read_rows(database.control, OUR_SCHEMAS)
-    reports = seeder.write_more(database.control, exclude_schemas=OUR_SCHEMAS, rows=rows, exclude_tables=made)
+    reports = seeder.write_more(
+        database.control, exclude_schemas=OUR_SCHEMAS, rows=rows, exclude_tables=made, also=also
+    )
     written = read_rows(database.control, OUR_SCHEMAS)
     if reused.remove(database.control, before, after_up, written):
         written = read_rows(database.control, OUR_SCHEMAS)
@@ -45,21 +49,7 @@ def examine(database: Database, migration: Migration, seeder: Seeder, rows: int)
         return LaterRows(ran=True, written=count, up=up, down=down)
     now = read_rows(database.control, OUR_SCHEMAS)
     lost = [*_lost_before(before, now, down.started_at), *_lost_later(before, migrated, written, now, down.started_at)]
-    if optional:
-        down = _down_over_empty(database, migration, optional, migrated) or down
     return LaterRows(ran=True, written=count, up=up, down=down, lost=tuple(lost))
-
-
-def _down_over_empty(
-    database: Database, migration: Migration, optional: Iterable[relaxed.Column], migrated: Mapping[str, TableRows]
-) -> Step | None:
-    """Once more up and down, now with later rows that leave empty what the up lets be empty; the down if that fails."""
-    if database.run("up before empty values", migration, Direction.UP, watched=False).error is not None:
-        return None
-    if not relaxed.leave_empty(database.control, optional, migrated, read_rows(database.control, OUR_SCHEMAS)):
-        return None
-    down = database.run("down after empty values", migration, Direction.DOWN, watched=False)
-    return down if down.error is not None else None
 
 
 def _lost_before(before: Mapping[str, TableRows], now: Mapping[str, TableRows], since: str) -> Iterable[LostRows]:

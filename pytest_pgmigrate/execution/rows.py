@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 20_000
 """A table with more rows is not compared row by row."""
 
-_PIN = (
+PIN = (
     "SELECT set_config(name, value, true) FROM (VALUES ('search_path', ''), ('datestyle', 'ISO, MDY'),"
     " ('intervalstyle', 'postgres'), ('timezone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'),"
     " ('lc_monetary', 'C'), ('xmloption', 'content'), ('row_security', 'off')) AS pin(name, value)"
@@ -54,7 +54,7 @@ def read_rows(connection: psycopg.Connection[Any], exclude_schemas: tuple[str, .
     """All rows of all tables, by name as written in SQL; a table with more than MOST_ROWS rows is left out."""
     found: dict[str, TableRows] = {}
     with connection.transaction():
-        connection.execute(_PIN)
+        connection.execute(PIN)
         for schema, name, qualified, columns, types, key in connection.execute(
             _TABLES, (list(exclude_schemas),)
         ).fetchall():

@@ -120,6 +120,8 @@ def write_summary(
     write_problems(tw, problems)
     for line in kept:
         tw.line(f"kept: {line}")
+    if line := terminal.cache_line(document):
+        tw.line(line)
     lost = sum(1 for entry in document["not_judged"] if entry["subject"] == "examination")
     judged = len(document["history"]) - lost
     note = f", {lost} could not be examined" if lost else ""

@@ -150,6 +150,13 @@ OPTIONS: tuple[Option, ...] = (
         False,
         "Leave the servers running after the run and print how to connect; the next run removes them",
     ),
+    Option(
+        "no_cache",
+        "flag",
+        False,
+        "Neither start from what an earlier run kept of the migrations before the first judged one, nor keep it",
+    ),
+    Option("cache_size", "int", 2048, "Most disk space that what is kept between runs may take, in MiB", "MIB"),
     Option("report", "list", (), "Write a report: TYPE or TYPE:FILE, e.g. json:report.json; repeatable", "TYPE[:FILE]"),
     Option(
         "list",
@@ -196,6 +203,8 @@ class Settings:
     since: str | None = None
     strict: bool = False
     keep: bool = False
+    no_cache: bool = False
+    cache_size: int = 2048
     report: tuple[str, ...] = ()
     list: bool = False
     explain: str | None = None

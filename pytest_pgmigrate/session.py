@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.engines.auto import Choice
     from pytest_pgmigrate.execution.database import Watch
     from pytest_pgmigrate.execution.examination import Examination
+    from pytest_pgmigrate.execution.predecessors import Resumed
     from pytest_pgmigrate.model.cluster import Cluster, Engine, Seeder, SeedReport
     from pytest_pgmigrate.model.evidence import MigrationEvidence
     from pytest_pgmigrate.model.seeding import Factory
@@ -83,6 +84,9 @@ class Run:
         self._broken = ""
         self._told: set[str] = set()
         self.kept: tuple[str, ...] = ()
+        self.resumed: tuple[str, str] | None = None
+        """First and last version that came from the cache, applied and filled."""
+
         self.production_rows: Mapping[str, int] = {}
 
     # -- room 1: discover -------------------------------------------------------------------------------------------
@@ -164,11 +168,56 @@ class Run:
                 choice = self.choose_engine()
                 progress(f"starting PostgreSQL with a replica ({choice.engine.name})")
                 choice.engine.sweep()
-                self._cluster = choice.engine.start(self.want(), progress)
+                self._cluster = choice.engine.start(self._want_kept(), progress)
             except EngineError as error:
                 self._broken = str(error)
                 raise
         return self._cluster
+
+    # -- what earlier runs kept -------------------------------------------------------------------------------------
+
+    def _want_kept(self) -> Want:
+        """What is asked of the engine, with the state that an earlier run may have kept."""
+        from pytest_pgmigrate.kept import content, first_judged
+
+        off = self.settings.no_cache or not self.settings.cache_size
+        if off or first_judged(self.histories) is None:
+            return self.want()
+        seeder = self._seeder(self.histories[0]) if len(self.histories) == 1 else None
+        wanted = content(self.histories, self.settings, seeder, own=self.extras.seeder is None)
+        return replace(self.want(), content=wanted, cache_bytes=self.settings.cache_size << 20)
+
+    def _resume(self, run: HistoryRun, progress: Callable[[str], None]) -> None:
+        """Start from what an earlier run kept, when it kept just this."""
+        from pytest_pgmigrate.execution.predecessors import resumed
+        from pytest_pgmigrate.kept import first_judged
+        from pytest_pgmigrate.model.evidence import MigrationEvidence
+
+        found = first_judged(self.histories)
+        if found is None or run.position > 0 or run.examination is not None or self._broken:
+            return
+        try:
+            filled = getattr(self.start(progress), "filled", None)
+        except EngineError:
+            return  # said when the first migration asks for the servers
+        if filled is not None:
+            before = run.history.migrations[: found[1].index]
+            self._open(run, progress, resumed(filled, before))
+            run.position = found[1].index
+            run.evidence.update({migration.key: MigrationEvidence(migration, "applied") for migration in before})
+            self.resumed = (before[0].version, before[-1].version)
+
+    def _settle(self, run: HistoryRun, migration: Migration, examination: Examination) -> None:
+        """Bring the state before the first judged migration about, and keep it for later runs."""
+        from pytest_pgmigrate.kept import first_judged, keep
+
+        if first_judged(self.histories) != (run, migration) or self.resumed:
+            return
+        with self._timed("run"):
+            state = examination.settle(migration)
+        if state is not None:
+            with self._timed("cache"):
+                keep(run, migration, examination, state)
 
     # -- rooms 3 to 5: seed, run and watch, judge -------------------------------------------------------------------
 
@@ -213,6 +262,7 @@ class Run:
         if target.key in run.judged or target.key in run.lost:
             return
         migrations = run.history.migrations
+        self._resume(run, progress)
         while run.position <= target.index:
             migration = migrations[run.position]
             try:
@@ -240,6 +290,7 @@ class Run:
         examination = run.examination or self._open(run, progress)
         wanted = migration.key in run.wanted
         progress(f"{'examining' if wanted else 'applying'} {migration.key}")
+        self._settle(run, migration, examination)
         with self._timed("run"):
             if not wanted:
                 return examination.apply(migration)
@@ -270,12 +321,11 @@ class Run:
             with self._timed("close"):
                 _quietly(examination.close)
 
-    def _open(self, run: HistoryRun, progress: Callable[[str], None]) -> Examination:
+    def _open(self, run: HistoryRun, progress: Callable[[str], None], resumed: Resumed | None = None) -> Examination:
         from pytest_pgmigrate.execution.examination import Examination
 
-        examination = Examination(
-            self.start(progress), run.history, self.settings, self._seeder(run), self._watch(), self.parts
-        )
+        cluster, seeder, watch = self.start(progress), self._seeder(run), self._watch()
+        examination = Examination(cluster, run.history, self.settings, seeder, watch, self.parts, resumed)
         run.examination = examination
         # Only after an earlier examination was lost is there anything to make up for.
         for earlier in run.history.migrations[: run.position]:
@@ -366,7 +416,17 @@ class Run:
             timings=self.timings,
             seed=self.settings.seed,
             rows=self.settings.rows,
+            faker=self._pools_version(),
+            from_cache=self.resumed,
         )
+
+    def _pools_version(self) -> str | None:
+        """The version of Faker, whose words the rows are made of; None when nothing is filled by it."""
+        if self.extras.seeder is not None or self.settings.rows == 0:
+            return None
+        from pytest_pgmigrate.execution.predecessors import pools_version
+
+        return pools_version()
 
     def findings(self) -> tuple[Finding, ...]:
         """All findings about what was judged, in history order, silenced ones included."""

@@ -30,6 +30,7 @@ from pytest_pgmigrate.execution.database import OUR_SCHEMAS, WATCH, Watch
 from pytest_pgmigrate.execution.drills import Context, run_drills
 from pytest_pgmigrate.execution.kinds import undone_by_the_server
 from pytest_pgmigrate.execution.new_columns import columns_to_fill
+from pytest_pgmigrate.execution.predecessors import Resumed, Settled
 from pytest_pgmigrate.execution.states import compare, locate
 from pytest_pgmigrate.execution.trial import Trials
 from pytest_pgmigrate.execution.workspace import Workspace
@@ -70,7 +71,7 @@ class Examination:
     """Walks one history on one cluster. Ask for migrations in history order; ``close`` when done.
 
     ``seeder`` None turns seeding, lane B and drills off, ``watch`` says how statements are looked at, ``parts`` are
-    those that checks will judge: no drill runs for the others.
+    those that checks will judge: no drill runs for the others. ``resumed`` is what an earlier run kept.
     """
 
     def __init__(
@@ -81,19 +82,21 @@ class Examination:
         seeder: Seeder | None,
         watch: Watch = WATCH,
         parts: Collection[Part] = tuple(Part),
+        resumed: Resumed | None = None,
     ) -> None:
         self.cluster = cluster
         self.parts = parts
         self.history = history
         self.settings = settings
         self.seeder = seeder
-        self.space = Workspace(cluster, settings, watch)
+        self.space = Workspace(cluster, settings, watch, resumed)
         self.shared = server_wide.ServerWide(cluster)
         self.broken = dependence.Broken()
         self.seed_seconds = 0.0
         self._examined_last = False
-        self._reports: dict[str, SeedReport] = {}
         self._empty: set[str] | None = None
+        self._settled = resumed is not None
+        self._reports = {report.table: report for report in resumed.state.reports} if resumed is not None else {}
         self._new_columns: list[tuple[str, str]] = []
 
     def close(self) -> None:
@@ -108,8 +111,21 @@ class Examination:
         with _lost_connection(migration):
             return self._refuse(migration) or self._apply(migration)
 
+    def settle(self, migration: Migration) -> Settled | None:
+        """Fill the tables as ``examine`` of this migration would, which then need not, and close all connections.
+
+        None when the migration will not be run.
+        """
+        with _lost_connection(migration):
+            if not migration.sendable or self.shared.refuses(migration):
+                return None
+            self._seed()
+            self.space.work.pause()
+        self._settled = True
+        return Settled(tuple(self._reports.values()))
+
     def _apply(self, migration: Migration) -> MigrationEvidence:
-        self._examined_last = False
+        self._examined_last = self._settled = False
         step = self.space.work.run("up", migration, Direction.UP, watched=False)
         if step.error is None:
             self.space.applied.append(migration)
@@ -180,7 +196,8 @@ class Examination:
 
     def _seed(self) -> None:
         """Rows for new tables, values for new columns: what the release before this migration has written by now."""
-        if self.seeder is None:
+        settled, self._settled = self._settled, False
+        if self.seeder is None or settled:
             return
         with self._seeding():
             control = self.space.work.control

@@ -39,8 +39,14 @@ def build(
     timings: Mapping[str, float],
     seed: int,
     rows: int,
+    faker: str | None = None,
+    from_cache: tuple[str, str] | None = None,
 ) -> Document:
-    """Assemble the document. Timings are seconds per room; they are information, never a verdict."""
+    """Assemble the document. Timings are seconds per room; they are information, never a verdict.
+
+    ``faker``: the version whose words the rows are made of, None when none are; ``from_cache``: first and last version that
+    were found applied and filled.
+    """
     return {
         "schema_version": SCHEMA_VERSION,
         "tool": TOOL,
@@ -49,6 +55,7 @@ def build(
         "postgresql": postgresql,
         "seed": seed,
         "rows": rows,
+        "seeding": {"seed": seed, "rows": rows, "faker": faker, "from_cache": list(from_cache) if from_cache else None},
         "history": [dict(entry) for entry in history],
         "findings": [finding_entry(finding) for finding in findings],
         "not_judged": [
@@ -121,6 +128,8 @@ def merge(documents: Iterable[Document]) -> Document:
             continue
         merged["engine"] = merged["engine"] or document["engine"]
         merged["postgresql"] = merged["postgresql"] or document["postgresql"]
+        if merged["seeding"]["from_cache"] is None:
+            merged["seeding"] = {**merged["seeding"], "from_cache": document["seeding"]["from_cache"]}
         merged["history"] = _merge_history(merged["history"], document["history"])
         for key in ("findings", "not_judged"):
             merged[key] = merged[key] + [item for item in document[key] if item not in merged[key]]

@@ -70,6 +70,16 @@ def summary_line(document: Document) -> str:
     return " · ".join(words) if words else "no errors, no warnings"
 
 
+def cache_line(document: Document) -> str:
+    """Which migrations were not applied again, or ""."""
+    seeding = document["seeding"]
+    if not seeding["from_cache"]:
+        return ""
+    first, last = seeding["from_cache"]
+    versions = first if first == last else f"{first}\u2013{last}"
+    return f"from the cache: {versions} applied{' and filled' if seeding['rows'] else ''}"
+
+
 def shown(document: Document, *, verbose: bool) -> list[dict[str, Any]]:
     """The findings of the summary, errors being shown with their items: warnings; with ``verbose`` information too."""
     severities = ("warning", "info") if verbose else ("warning",)

@@ -190,6 +190,12 @@ def test_merge_takes_the_engine_of_a_worker_that_started_one() -> None:
     assert (merged["engine"], merged["postgresql"]) == ("embedded", "18.6")
 
 
+def test_merge_says_what_a_worker_had_from_the_cache() -> None:
+    merged = merge([document(), document(from_cache=("000001", "000009")), document()])
+    assert merged["seeding"] == {"seed": 0, "rows": 20, "faker": None, "from_cache": ["000001", "000009"]}
+    _valid(merged)
+
+
 def test_merge_leaves_its_input_alone() -> None:
     first, second = document(finding()), document(finding("PMG403"), file=OTHER)
     before = copy.deepcopy((first, second))

@@ -14,8 +14,10 @@ from pytest_pgmigrate.checks import _judge as judge
 from pytest_pgmigrate.errors import EngineError, PgmigrateError
 from pytest_pgmigrate.model.cluster import Want
 from pytest_pgmigrate.model.finding import Finding, NotJudged, Part, Severity
+from pytest_pgmigrate.model.ignoring import Ignoring
 from pytest_pgmigrate.model.migration import History, Migration
 from pytest_pgmigrate.reports._document import Document, build, history_entry
+from pytest_pgmigrate.reports._ignored import ignored_entries
 
 if TYPE_CHECKING:
     from pytest_pgmigrate.engines.auto import Choice
@@ -76,6 +78,8 @@ class Run:
         self._told: set[str] = set()
         self.kept: tuple[str, ...] = ()
         self.production_rows: Mapping[str, int] = {}
+        # A pattern that cannot be used is said before any server starts.
+        Ignoring.parse(settings.ignore_data)
 
     # -- room 1: discover -------------------------------------------------------------------------------------------
 
@@ -319,7 +323,12 @@ class Run:
             timings=self.timings,
             seed=self.settings.seed,
             rows=self.settings.rows,
+            ignored_data=self._ignored_data(),
         )
+
+    def _ignored_data(self) -> list[dict[str, Any]]:
+        wanted = (run.evidence[key] for run in self.histories for key in run.evidence if key in run.wanted)
+        return ignored_entries(self.settings.ignore_data, wanted)
 
     def findings(self) -> tuple[Finding, ...]:
         """All findings about what was judged, in history order, silenced ones included."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import acknowledged, counts, listed, top
+from pytest_pgmigrate.checks._common import acknowledged, listed, top
+from pytest_pgmigrate.checks._rows import counts
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.state import ObjectChange

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import counts, is_only_position, listed, maker, row_lines, top, writer
+from pytest_pgmigrate.checks._common import is_only_position, listed, maker, top, writer
+from pytest_pgmigrate.checks._rows import counts, row_lines
+from pytest_pgmigrate.checks._words import differs
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings
@@ -38,7 +40,7 @@ def second_up_differs(evidence: MigrationEvidence, settings: Settings) -> Iterat
     changes = [*difference.objects, *difference.roles]
     if changes and all(is_only_position(c) for c in changes) and not difference.tables:
         return
-    lines = listed([*changes, *map(counts, difference.tables)])
+    lines = listed([*map(differs, changes), *map(counts, difference.tables)])
     if not lines:
         return
     statement = next((s for s in (writer(c, evidence.migration.up) for c in difference.tables) if s), None) or next(

@@ -7,7 +7,7 @@ before the next step, so that one fault never shows up twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pytest_pgmigrate.errors import ExecutionError, ReplicaTimeout
-from pytest_pgmigrate.execution import dependence, later, scale, server_wide, volatile
+from pytest_pgmigrate.execution import behind, dependence, later, scale, server_wide, volatile
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS, WATCH, Watch
 from pytest_pgmigrate.execution.kinds import undone_by_the_server
 from pytest_pgmigrate.execution.new_columns import columns_to_fill
-from pytest_pgmigrate.execution.states import compare, locate
+from pytest_pgmigrate.execution.states import Kept, compare, keep, locate, locate_kept, without_views
 from pytest_pgmigrate.execution.workspace import Workspace
 from pytest_pgmigrate.model.evidence import LaterRows, MigrationEvidence, ReplicaEvidence, Step
+from pytest_pgmigrate.model.ignoring import Ignoring
 from pytest_pgmigrate.model.migration import Direction
 from pytest_pgmigrate.model.state import Difference
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.model.cluster import Cluster, Seeder, SeedReport
     from pytest_pgmigrate.model.migration import History, Migration
-    from pytest_pgmigrate.model.state import State
+    from pytest_pgmigrate.model.state import State, TableChange
     from pytest_pgmigrate.model.watch import Scaled
     from pytest_pgmigrate.options import Settings
 
@@ -47,6 +48,8 @@ class _Lane:
     down: Step | None = None
     again: Step | None = None
     rerun: Step | None = None
+    kept: dict[str, Kept] = field(default_factory=dict)
+    """Rows that the up left, of the tables it wrote."""
 
 
 class Examination:
@@ -74,6 +77,8 @@ class Examination:
         self._examined_last = False
         self._reports: dict[str, SeedReport] = {}
         self._new_columns: list[tuple[str, str]] = []
+        self._behind: set[str] = set()
+        self.ignoring = Ignoring.parse(settings.ignore_data)
 
     def close(self) -> None:
         """Drop the databases of this history and put back what all databases share."""
@@ -174,7 +179,7 @@ class Examination:
         lane.after = work.state()
         lane.changed = compare(lane.before, lane.after)
         if lane.up.error is not None:
-            left = lane.changed
+            left = without_views(lane.changed, lane.after)
             if left:
                 left = self._located(left, lane.before, lane.after)
                 self._restore()
@@ -187,7 +192,9 @@ class Examination:
             self.shared.restore()
             self.broken.add(migration)
             return MigrationEvidence(migration, "failed", "the up leaves its transaction open", up=lane.up)
-        notes = volatile.remember(work, lane.up, lane.changed, lane.after)
+        lane.up = self._tripping(lane.up, lane.changed, lane.before, lane.after)
+        notes = volatile.remember(work, lane.up, without_views(lane.changed, lane.after), lane.after)
+        lane.kept = self._keep(notes.tables)
         if self._down(migration, lane, notes):
             self._again(migration, lane, notes)
         self._rerun(migration, lane)
@@ -201,11 +208,15 @@ class Examination:
         made = frozenset(change.key.name for change in lane.changed.objects if change.change == "extra")
         lane.down = work.run("down", migration, Direction.DOWN, watched=True, made=made)
         now = work.state()
-        difference = compare(lane.before, now)
+        difference = without_views(compare(lane.before, now), now)
         if not difference and lane.down.error is None:
             return True
         clocks = volatile.clock_columns(work, lane.down, difference)
-        lane.down = replace(lane.down, difference=self._located(difference, lane.before, now), explained=clocks)
+        lane.down = self._tripping(lane.down, difference, lane.before, now)
+        difference, ignored = self.ignoring.split(self._located(difference, lane.before, now))
+        lane.down = replace(lane.down, difference=difference, explained=clocks, ignored=ignored)
+        if ignored and not difference and lane.down.error is None:
+            return True
         if lane.down.error is not None or not self._again_on_leftovers(migration, lane, notes):
             self._to_after(migration)
         return False
@@ -217,12 +228,16 @@ class Examination:
         """
         work = self.space.work
         lane.again = work.run("up again", migration, Direction.UP, watched=False)
+        difference = Difference()
         if lane.again.error is None and lane.after is not None:
-            difference, explained = volatile.explain(work, notes, lane.again, compare(lane.after, work.state()))
+            now = work.state()
+            difference = without_views(compare(lane.after, now), now)
+            difference, explained = volatile.explain(work, notes, lane.again, difference)
+            difference, ignored = self.ignoring.split(self._shown(difference, lane))
             if not difference:
-                lane.again = replace(lane.again, explained=explained)
+                lane.again = replace(lane.again, explained=explained, ignored=ignored)
                 return True
-        lane.again = replace(lane.again, name="up on leftovers")
+        lane.again = replace(lane.again, name="up on leftovers", difference=difference)
         return False
 
     def _again(self, migration: Migration, lane: _Lane, notes: volatile.Notes) -> None:
@@ -230,28 +245,34 @@ class Examination:
         lane.again = work.run("up again", migration, Direction.UP, watched=False)
         now = work.state()
         assert lane.after is not None
-        difference = compare(lane.after, now)
+        difference = without_views(compare(lane.after, now), now)
         if not difference:
             if lane.again.error is not None:
                 self._to_after(migration)
             return
         difference, explained = volatile.explain(work, notes, lane.again, difference)
-        lane.again = replace(lane.again, difference=difference, explained=explained)
+        difference, ignored = self.ignoring.split(self._shown(difference, lane))
+        lane.again = replace(lane.again, difference=difference, explained=explained, ignored=ignored)
         if difference or lane.again.error is not None:
             self._to_after(migration)
 
     def _rerun(self, migration: Migration, lane: _Lane) -> None:
         work = self.space.work
         before = work.reader.last or work.state()
+        again = lane.again
+        if again is not None and (again.explained or again.difference or again.error or again.ignored):
+            lane.kept = self._keep(lane.kept)  # other clock values and ids by now
         # Most of the time nothing changes any more, and the replica has answered by then.
         work.reader.ask_replica()
         lane.rerun = work.run("up without a down", migration, Direction.UP, watched=False)
         if lane.rerun.error is not None and undone_by_the_server(migration.up):
             return
-        difference = compare(before, work.state())
+        now = work.state()
+        difference = without_views(compare(before, now), now)
         if difference:
             clocks = volatile.clock_columns(work, lane.rerun, difference)
-            lane.rerun = replace(lane.rerun, difference=difference, explained=clocks)
+            difference, ignored = self.ignoring.split(self._shown(difference, lane))
+            lane.rerun = replace(lane.rerun, difference=difference, explained=clocks, ignored=ignored)
             self._to_after(migration)
 
     def _restore(self) -> Database:
@@ -267,18 +288,45 @@ class Examination:
             # It passed once; what the later migrations miss is this one's fault, not theirs.
             self.broken.add(migration)
 
+    def _tripping(self, step: Step, changed: Difference, before: State, after: State) -> Step:
+        """The step with what it left that the application's next statement trips over."""
+        work, base = self.space.work, self.space.base
+        sequences = behind.behind(work.control, changed, None if base is None else lambda: self.cluster.connect(base))
+        if base is None:
+            # Nothing holds the rows of before; what an earlier migration left behind was said there.
+            sequences = tuple(item for item in sequences if item.sequence not in self._behind)
+            self._behind |= {item.sequence for item in sequences if step.direction is Direction.UP}
+        return replace(step, behind=sequences, unpopulated=behind.unpopulated(before, after))
+
     def _located(self, difference: Difference, old: State, new: State) -> Difference:
         """Fill in the differing rows, as far as a base still holds the old ones."""
         if not difference.tables or self.space.base is None:
             return difference
         before = self.cluster.connect(self.space.base)
         try:
-            tables = tuple(locate(before, self.space.work.control, change, old, new) for change in difference.tables)
+            work = self.space.work.control
+            tables = tuple(locate(before, work, c, old, new, ignored=self._ignored(c)) for c in difference.tables)
         finally:
             before.close()
         # Without a key in common the digests only suspect; where no row differs there is nothing to tell.
         found = tuple(t for t in tables if t.rows or t.columns or t.old_count != t.new_count)
         return replace(difference, tables=found)
+
+    def _keep(self, tables: Iterable[str]) -> dict[str, Kept]:
+        kept = {table: keep(self.space.work.control, table) for table in tables}
+        return {table: rows for table, rows in kept.items() if rows is not None}
+
+    def _shown(self, difference: Difference, lane: _Lane) -> Difference:
+        """Fill in the differing rows, as far as they were kept after the first up."""
+        work = self.space.work.control
+        tables = (
+            locate_kept(lane.kept[c.table], work, c, self._ignored(c)) if c.table in lane.kept else c
+            for c in difference.tables
+        )
+        return replace(difference, tables=tuple(tables))
+
+    def _ignored(self, change: TableChange) -> Callable[[str], bool]:
+        return lambda column: self.ignoring.column(change.table, column) is not None
 
     # -- after lane A -----------------------------------------------------------------------------------------------
 
@@ -313,11 +361,23 @@ class Examination:
         try:
             difference = self.space.work.reader.try_replica()
             if difference is not None:
-                return ReplicaEvidence(True, True, 0.0, difference)
+                return ReplicaEvidence(True, True, 0.0, self._on_replica(difference))
             seconds = self.cluster.wait_for_replica(self.space.work.reader.position, REPLICA_TIMEOUT)
         except ReplicaTimeout as error:
             return ReplicaEvidence(ran=True, seconds=REPLICA_TIMEOUT, reason=str(error))
-        return ReplicaEvidence(True, True, seconds, self.space.work.reader.compare_replica())
+        return ReplicaEvidence(True, True, seconds, self._on_replica(self.space.work.reader.compare_replica()))
+
+    def _on_replica(self, difference: Difference) -> Difference:
+        """Fill in the rows that the replica has otherwise."""
+        if not difference.tables:
+            return difference
+        work = self.space.work
+        replica = self.cluster.connect(work.name, replica=True)
+        try:
+            tables = tuple(locate(work.control, replica, change) for change in difference.tables)
+        finally:
+            replica.close()
+        return replace(difference, tables=tables)
 
     def _scale(self, migration: Migration, lane: _Lane) -> tuple[Scaled, ...]:
         if not self.settings.scale or self.seeder is None or lane.up is None or not lane.up.watched:
@@ -340,7 +400,9 @@ class Examination:
         self.shared.park()
         database = self.space.lend_base()
         try:
-            return later.examine(database, migration, self.seeder, self.settings.later_rows)
+            seen = later.examine(database, migration, self.seeder, self.settings.later_rows)
+            lost, ignored = self.ignoring.split_lost(seen.lost)
+            return replace(seen, lost=lost, ignored=ignored)
         finally:
             self.space.spend(database)
             self.shared.unpark()

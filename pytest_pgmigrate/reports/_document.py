@@ -9,6 +9,7 @@ from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Finding, NotJudged
 from pytest_pgmigrate.model.migration import Migration
 from pytest_pgmigrate.model.watch import Scaled
+from pytest_pgmigrate.reports._ignored import merge_ignored
 from pytest_pgmigrate.reports._statements import statement_entries
 
 SCHEMA_VERSION = 1
@@ -39,6 +40,7 @@ def build(
     timings: Mapping[str, float],
     seed: int,
     rows: int,
+    ignored_data: Iterable[Mapping[str, object]] = (),
 ) -> Document:
     """Assemble the document. Timings are seconds per room; they are information, never a verdict."""
     return {
@@ -54,6 +56,7 @@ def build(
         "not_judged": [
             {"subject": n.subject, "reason": n.reason, "migration": n.migration, "part": n.part} for n in not_judged
         ],
+        "ignored_data": [dict(entry) for entry in ignored_data],
         "timings": {room: round(seconds, 4) for room, seconds in timings.items()},
     }
 
@@ -122,6 +125,7 @@ def merge(documents: Iterable[Document]) -> Document:
         merged["engine"] = merged["engine"] or document["engine"]
         merged["postgresql"] = merged["postgresql"] or document["postgresql"]
         merged["history"] = _merge_history(merged["history"], document["history"])
+        merged["ignored_data"] = merge_ignored(merged["ignored_data"], document["ignored_data"])
         for key in ("findings", "not_judged"):
             merged[key] = merged[key] + [item for item in document[key] if item not in merged[key]]
         for room, seconds in document["timings"].items():

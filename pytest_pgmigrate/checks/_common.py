@@ -174,4 +174,5 @@ def consequence(evidence: MigrationEvidence, table: str = "") -> str:
     if again.error is not None:
         return f"; a second up then fails: {again.error.message}"
     more = sum(c.new_count - c.old_count for c in again.difference.tables if c.table == table)
-    return f"; a second up then inserts {more} rows more than the first left" if more > 0 else ""
+    rows = "1 row" if more == 1 else f"{more} rows"
+    return f"; a second up then inserts {rows} more than the first left" if more > 0 else ""

@@ -105,6 +105,16 @@ def _validated(change: ObjectChange) -> str:
     return f"ALTER TABLE {table} VALIDATE CONSTRAINT {change.key.name.removeprefix(f'{table} ')}" if change.old else ""
 
 
+def _definition(change: ObjectChange) -> str:
+    kind, name, table = change.key.kind, change.key.name, change.key.relation
+    if kind == "constraint":
+        own = name.removeprefix(f"{table} ")
+        return f"ALTER TABLE {table} DROP CONSTRAINT {own}, ADD CONSTRAINT {own} {change.old}"
+    if kind in ("index", "statistics"):
+        return f"DROP {kind.upper()} {name}; {change.old}"
+    return ""
+
+
 def _firing(change: ObjectChange) -> str:
     table, word = change.key.relation, {"origin": "ENABLE", "disabled": "DISABLE"}.get(str(change.old))
     word = word or f"ENABLE {str(change.old).upper()}"
@@ -171,6 +181,7 @@ _BACK: dict[str, Callable[[ObjectChange], str]] = {
     "enabled": _firing,
     "owned_by": _owned,
     "options": _options,
+    "definition": _definition,
     "acl": _grants,
     "settings": _settings,
 }

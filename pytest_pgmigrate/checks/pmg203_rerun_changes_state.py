@@ -63,5 +63,5 @@ def rerun_changes_state(evidence: MigrationEvidence, settings: Settings) -> Iter
         effect="when a deploy is retried after a crash, data is doubled or transformed twice without any error",
         fix=_advice(statement.text if statement else "", evidence.migration.up.file),
         observed={"tables": [c.table for c in rows], "objects": [str(c.key) for c in objects]},
-        details=(*changed, *listed([line for c in rows for line in row_lines(c)])),
+        details=(*changed, *(line for c in rows for line in row_lines(c))),
     )

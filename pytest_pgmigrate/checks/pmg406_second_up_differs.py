@@ -52,5 +52,5 @@ def second_up_differs(evidence: MigrationEvidence, settings: Settings) -> Iterat
         effect="a database that was rolled back and migrated again differs from all others",
         fix="make the statement depend on nothing but the state before: explicit keys, ORDER BY where order matters",
         observed={"objects": [str(c.key) for c in changes], "tables": [c.table for c in difference.tables]},
-        details=(*lines, *listed([line for c in difference.tables for line in row_lines(c)])),
+        details=(*lines, *(line for c in difference.tables for line in row_lines(c))),
     )

@@ -45,5 +45,5 @@ def replica_differs(evidence: MigrationEvidence, settings: Settings) -> Iterator
         effect="readers on the replica see other data than writers on the primary, and a failover loses the difference",
         fix="keep the table logged (ALTER TABLE … SET LOGGED), or do not read it on replicas",
         observed={"differences": len(replica.difference.objects) + len(replica.difference.tables)},
-        details=(*lines, *listed([line for c in replica.difference.tables for line in row_lines(c)])),
+        details=(*lines, *(line for c in replica.difference.tables for line in row_lines(c))),
     )

@@ -7,7 +7,7 @@ before the next step, so that one fault never shows up twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pytest_pgmigrate.errors import ExecutionError, ReplicaTimeout
-from pytest_pgmigrate.execution import behind, dependence, later, scale, server_wide, volatile
+from pytest_pgmigrate.execution import behind, dependence, later, scale, server_wide, showing, volatile
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS, WATCH, Watch
 from pytest_pgmigrate.execution.kinds import undone_by_the_server
 from pytest_pgmigrate.execution.new_columns import columns_to_fill
-from pytest_pgmigrate.execution.states import Kept, compare, keep, locate, locate_kept, without_views
+from pytest_pgmigrate.execution.states import Kept, compare, locate, without_views
 from pytest_pgmigrate.execution.workspace import Workspace
-from pytest_pgmigrate.model.evidence import LaterRows, MigrationEvidence, ReplicaEvidence, Step
+from pytest_pgmigrate.model.evidence import IgnoredData, LaterRows, MigrationEvidence, ReplicaEvidence, Step
 from pytest_pgmigrate.model.ignoring import Ignoring
 from pytest_pgmigrate.model.migration import Direction
 from pytest_pgmigrate.model.state import Difference
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.model.cluster import Cluster, Seeder, SeedReport
     from pytest_pgmigrate.model.migration import History, Migration
-    from pytest_pgmigrate.model.state import State, TableChange
+    from pytest_pgmigrate.model.state import State
     from pytest_pgmigrate.model.watch import Scaled
     from pytest_pgmigrate.options import Settings
 
@@ -177,9 +177,9 @@ class Examination:
         work = self.space.work
         lane.up = work.run("up", migration, Direction.UP, watched=True)
         lane.after = work.state()
-        lane.changed = compare(lane.before, lane.after)
+        lane.changed = without_views(compare(lane.before, lane.after), lane.after)
         if lane.up.error is not None:
-            left = without_views(lane.changed, lane.after)
+            left = lane.changed
             if left:
                 left = self._located(left, lane.before, lane.after)
                 self._restore()
@@ -193,8 +193,8 @@ class Examination:
             self.broken.add(migration)
             return MigrationEvidence(migration, "failed", "the up leaves its transaction open", up=lane.up)
         lane.up = self._tripping(lane.up, lane.changed, lane.before, lane.after)
-        notes = volatile.remember(work, lane.up, without_views(lane.changed, lane.after), lane.after)
-        lane.kept = self._keep(notes.tables)
+        notes = volatile.remember(work, lane.up, lane.changed, lane.after)
+        lane.kept = showing.keep_rows(work.control, notes.tables)
         if self._down(migration, lane, notes):
             self._again(migration, lane, notes)
         self._rerun(migration, lane)
@@ -233,7 +233,7 @@ class Examination:
             now = work.state()
             difference = without_views(compare(lane.after, now), now)
             difference, explained = volatile.explain(work, notes, lane.again, difference)
-            difference, ignored = self.ignoring.split(self._shown(difference, lane))
+            difference, ignored = self._split(difference, lane)
             if not difference:
                 lane.again = replace(lane.again, explained=explained, ignored=ignored)
                 return True
@@ -251,7 +251,7 @@ class Examination:
                 self._to_after(migration)
             return
         difference, explained = volatile.explain(work, notes, lane.again, difference)
-        difference, ignored = self.ignoring.split(self._shown(difference, lane))
+        difference, ignored = self._split(difference, lane)
         lane.again = replace(lane.again, difference=difference, explained=explained, ignored=ignored)
         if difference or lane.again.error is not None:
             self._to_after(migration)
@@ -261,7 +261,7 @@ class Examination:
         before = work.reader.last or work.state()
         again = lane.again
         if again is not None and (again.explained or again.difference or again.error or again.ignored):
-            lane.kept = self._keep(lane.kept)  # other clock values and ids by now
+            lane.kept = showing.keep_rows(work.control, lane.kept)  # other clock values and ids by now
         # Most of the time nothing changes any more, and the replica has answered by then.
         work.reader.ask_replica()
         lane.rerun = work.run("up without a down", migration, Direction.UP, watched=False)
@@ -271,7 +271,7 @@ class Examination:
         difference = without_views(compare(before, now), now)
         if difference:
             clocks = volatile.clock_columns(work, lane.rerun, difference)
-            difference, ignored = self.ignoring.split(self._shown(difference, lane))
+            difference, ignored = self._split(difference, lane)
             lane.rerun = replace(lane.rerun, difference=difference, explained=clocks, ignored=ignored)
             self._to_after(migration)
 
@@ -305,28 +305,19 @@ class Examination:
         before = self.cluster.connect(self.space.base)
         try:
             work = self.space.work.control
-            tables = tuple(locate(before, work, c, old, new, ignored=self._ignored(c)) for c in difference.tables)
+            tables = tuple(
+                locate(before, work, c, old, new, ignored=showing.of_table(self.ignoring, c.table))
+                for c in difference.tables
+            )
         finally:
             before.close()
         # Without a key in common the digests only suspect; where no row differs there is nothing to tell.
         found = tuple(t for t in tables if t.rows or t.columns or t.old_count != t.new_count)
         return replace(difference, tables=found)
 
-    def _keep(self, tables: Iterable[str]) -> dict[str, Kept]:
-        kept = {table: keep(self.space.work.control, table) for table in tables}
-        return {table: rows for table, rows in kept.items() if rows is not None}
-
-    def _shown(self, difference: Difference, lane: _Lane) -> Difference:
-        """Fill in the differing rows, as far as they were kept after the first up."""
-        work = self.space.work.control
-        tables = (
-            locate_kept(lane.kept[c.table], work, c, self._ignored(c)) if c.table in lane.kept else c
-            for c in difference.tables
-        )
-        return replace(difference, tables=tuple(tables))
-
-    def _ignored(self, change: TableChange) -> Callable[[str], bool]:
-        return lambda column: self.ignoring.column(change.table, column) is not None
+    def _split(self, difference: Difference, lane: _Lane) -> tuple[Difference, tuple[IgnoredData, ...]]:
+        """What differs from the first up, with its rows, without what the user lets differ; and that."""
+        return self.ignoring.split(showing.shown(self.space.work.control, difference, lane.kept, self.ignoring))
 
     # -- after lane A -----------------------------------------------------------------------------------------------
 
@@ -361,23 +352,14 @@ class Examination:
         try:
             difference = self.space.work.reader.try_replica()
             if difference is not None:
-                return ReplicaEvidence(True, True, 0.0, self._on_replica(difference))
+                difference = showing.on_replica(self.cluster, self.space.work.control, difference)
+                return ReplicaEvidence(True, True, 0.0, difference)
             seconds = self.cluster.wait_for_replica(self.space.work.reader.position, REPLICA_TIMEOUT)
+            difference = self.space.work.reader.compare_replica()
         except ReplicaTimeout as error:
             return ReplicaEvidence(ran=True, seconds=REPLICA_TIMEOUT, reason=str(error))
-        return ReplicaEvidence(True, True, seconds, self._on_replica(self.space.work.reader.compare_replica()))
-
-    def _on_replica(self, difference: Difference) -> Difference:
-        """Fill in the rows that the replica has otherwise."""
-        if not difference.tables:
-            return difference
-        work = self.space.work
-        replica = self.cluster.connect(work.name, replica=True)
-        try:
-            tables = tuple(locate(work.control, replica, change) for change in difference.tables)
-        finally:
-            replica.close()
-        return replace(difference, tables=tables)
+        difference = showing.on_replica(self.cluster, self.space.work.control, difference)
+        return ReplicaEvidence(True, True, seconds, difference)
 
     def _scale(self, migration: Migration, lane: _Lane) -> tuple[Scaled, ...]:
         if not self.settings.scale or self.seeder is None or lane.up is None or not lane.up.watched:

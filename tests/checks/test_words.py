@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_pgmigrate.model.evidence import ReplicaEvidence
 from pytest_pgmigrate.model.finding import Severity
 from pytest_pgmigrate.model.migration import Direction
 from pytest_pgmigrate.model.state import Difference, ObjectChange, RowChange, SequenceChange, SequenceValue, TableChange
@@ -25,6 +26,11 @@ ORDERS = "public.orders"
             changed("constraint", f"{ORDERS} paid", "validated", True, False, ORDERS),
             "constraint public.orders paid: validated is false, was true",
             "ALTER TABLE public.orders VALIDATE CONSTRAINT paid;",
+        ),
+        (
+            changed("constraint", f"{ORDERS} paid", "definition", "CHECK (a > 0)", "CHECK (a > 1)", ORDERS),
+            "constraint public.orders paid: definition is CHECK (a > 1), was CHECK (a > 0)",
+            "ALTER TABLE public.orders DROP CONSTRAINT paid, ADD CONSTRAINT paid CHECK (a > 0);",
         ),
         (
             changed("trigger", f"{ORDERS} touch", "enabled", "origin", "disabled", ORDERS),
@@ -168,3 +174,22 @@ def test_a_sequence_that_will_be_behind_later_says_when() -> None:
     behind = made.behind("public.orders_id_seq", ORDERS, "id", 21, 500, 500)
     found = made.only("PMG702", made.clean(up=made.step(behind=(behind,))))
     assert "after 479 more INSERTs" in found.effect
+
+
+def test_rows_that_are_left_say_what_a_second_up_makes_of_them() -> None:
+    left, doubled = TableChange(ORDERS, 20, 21), TableChange(ORDERS, 21, 22)
+    seen = made.clean(
+        down=made.step(Direction.DOWN, difference=Difference((), (left,))),
+        again=made.step(name="up on leftovers", difference=Difference((), (doubled,))),
+    )
+    assert "a second up then inserts 1 row more than the first left" in made.only("PMG402", seen).effect
+    assert made.findings("PMG703", seen) == []
+
+
+def test_rows_of_the_replica_are_shown() -> None:
+    row = RowChange({"id": "7"}, "changed", {"total": ("1.0", "2.0")})
+    change = TableChange(ORDERS, 20, 20, ("total",), (row,), key=("id",))
+    replica = ReplicaEvidence(True, True, 0.1, Difference((), (change,)))
+    assert (
+        "public.orders row id 7: total was '1.0', is '2.0'" in made.only("PMG501", made.clean(replica=replica)).details
+    )

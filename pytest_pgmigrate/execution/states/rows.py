@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -53,9 +53,9 @@ def locate(
 ) -> TableChange:
     """The rows of a table that differ; ``old`` is connected to a pristine clone, ``change`` is what ``compare`` gave.
 
-    Columns that both have are compared, by primary key when both have the same one, else row against row. When no
-    ``ignored`` columns are counted, but no row is shown, or counted as changed, for their sake. When no
-    row differs (``compare`` suspects rows whose key is another one), counts are equal and nothing else is filled in.
+    Columns that both have are compared, by primary key when both have the same one, else row against row.
+    ``ignored`` columns are counted, but no row is shown, or counted as changed, for their sake. When no row differs
+    (``compare`` suspects rows whose key is another one), counts are equal and nothing else is filled in.
     Raises psycopg.Error when the table cannot be read.
     """
     table = change if isinstance(change, str) else change.table
@@ -66,17 +66,20 @@ def locate(
         before, after = _shape(old, table), _shape(new, table)
         columns = tuple(column for column in before.columns if column in after.columns)
         key = before.key if before.key == after.key else ()
+        hidden: tuple[str, ...] = ()
         if not key:
             # A row is told by all it holds: of what is ignored there is nothing to count.
             columns = tuple(column for column in columns if not ignored(column))
+            hidden = tuple(filter(ignored, change.columns)) if isinstance(change, TableChange) else ()
         if same or not columns:
             return change if isinstance(change, TableChange) else TableChange(table, 0, 0)
         counts = _count(old, table), _count(new, table)
         found, all_looked_at = _differing(old, new, table, columns, key, max(counts))
         if not found and counts[0] == counts[1]:
-            return TableChange(table, *counts)
+            return TableChange(table, *counts, hidden)
         lost = _lost(old, new, table, columns, after) if counts[1] else ()
-    return _told(table, counts, columns, key, found, lost, limit, ignored, all_looked_at)
+    told = _told(table, counts, columns, key, found, lost, limit, ignored, all_looked_at)
+    return replace(told, columns=told.columns + hidden)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ def down_leaves_difference(evidence: MigrationEvidence, settings: Settings) -> I
 
     How it is measured:
     The catalog before the up and after the down is compared object by object: columns with type, default and
-    nullability, constraints, indexes, views, functions, triggers, types, sequences, grants, comments, storage.
+    nullability, constraints, indexes, views, functions, triggers, types, sequences, grants, storage,
+    settings of roles and of the database.
 
     How to fix:
     Let the down undo every statement of the up, in reverse order; the finding names the object and the statement

@@ -20,19 +20,27 @@ if TYPE_CHECKING:
     Connect = Callable[[], psycopg.Connection[Any]]
 
 # Columns that a sequence fills by default or as identity, alone in a unique index (or key) over all rows. Partitions are
-# judged through their root.
+# judged through their root. 1259 is pg_class, 2604 pg_attrdef; each join finds its rows by an index of pg_depend.
 _FILLED = """
-    with used as (
-        select d.refobjid as sequence, a.adrelid as relation, a.adnum as number
-        from pg_attrdef a join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = a.oid
-            and d.refclassid = 'pg_class'::regclass
-        union
-        select d.objid, d.refobjid, d.refobjsubid from pg_depend d
-        where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype = 'i'
-            and d.refobjsubid > 0
-    ), touched as (
+    with touched as (
         select distinct coalesce(pg_partition_root(t.oid), t.oid) as oid
         from unnest(%s::text[]) n, lateral (select to_regclass(n)::oid) t(oid) where t.oid is not null
+    ), used as (
+        select d.refobjid as sequence, a.adrelid as relation, a.adnum as number
+        from touched t join pg_attrdef a on a.adrelid = t.oid
+        join pg_depend d on d.classid = 2604 and d.objid = a.oid and d.refclassid = 1259
+        union
+        select t.oid, a.adrelid, a.adnum
+        from touched t join pg_depend d on d.refclassid = 1259 and d.refobjid = t.oid and d.classid = 2604
+        join pg_attrdef a on a.oid = d.objid
+        union
+        select d.objid, t.oid, d.refobjsubid
+        from touched t join pg_depend d on d.refclassid = 1259 and d.refobjid = t.oid and d.classid = 1259
+        where d.deptype = 'i' and d.refobjsubid > 0
+        union
+        select t.oid, d.refobjid, d.refobjsubid
+        from touched t join pg_depend d on d.classid = 1259 and d.objid = t.oid and d.refclassid = 1259
+        where d.deptype = 'i' and d.refobjsubid > 0
     )
     select quote_ident(sn.nspname) || '.' || quote_ident(sc.relname), quote_ident(n.nspname) || '.' || quote_ident(c.relname),
         quote_ident(a.attname), s.seqincrement, s.seqmin, s.seqmax
@@ -43,7 +51,6 @@ _FILLED = """
     join pg_attribute a on a.attrelid = c.oid and a.attnum = u.number
     where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
         and a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
-        and (c.oid in (select oid from touched) or s.seqrelid in (select oid from touched))
         and exists (select from pg_index i where i.indrelid = c.oid and i.indisunique and i.indisvalid
             and i.indnkeyatts = 1 and i.indkey[0] = a.attnum and i.indpred is null)
     order by 1, 2
@@ -53,22 +60,21 @@ _MET = """
     with s as (select case when is_called then
             greatest(least(last_value::numeric + {increment}, 9223372036854775807), -9223372036854775808)::int8
             else last_value end as next from {sequence})
-    select s.next, {nearest}(c.{column}), {furthest}(c.{column})
-    from {table} c, s
-    where c.{column} {onward} s.next and c.{column} between {minimum} and {maximum}
-        and (c.{column} - s.next) % {increment} = 0
-    group by s.next
+    select s.next, (select {nearest}(c.{column}) from {table} c where {ahead}),
+        (select {furthest}(c.{column}) from {table} c where {ahead})
+    from s
 """
 
 
 def behind(
-    connection: psycopg.Connection[Any], changed: Difference, before: Connect | None
+    connection: psycopg.Connection[Any], changed: Difference, after: State, before: Connect | None
 ) -> tuple[SequenceBehind, ...]:
     """The sequences of what changed that stand behind their column; those that did so ``before`` are left out.
 
-    Nothing is looked at but tables and sequences in ``changed``. What the role may not read is left out too.
+    Nothing is looked at but tables with rows and sequences in ``changed``, which leads to the state ``after``. What the
+    role may not read is left out too.
     """
-    names = _touched(changed)
+    names = _touched(changed, after)
     found = _behind(connection, names) if names else ()
     if not found or before is None:
         return found
@@ -94,14 +100,19 @@ def _without_data(state: State) -> set[str]:
     }
 
 
-def _touched(changed: Difference) -> list[str]:
-    names = {change.table for change in changed.tables} | {change.name for change in changed.sequences}
+def _touched(changed: Difference, after: State) -> list[str]:
+    """Tables and sequences by which a sequence may have come to stand behind; most migrations have none."""
+    names = {change.table for change in changed.tables}
+    names |= {change.name for change in changed.sequences if not change.forward}
     for change in changed.objects:
-        if change.change != "missing" and change.key.kind in ("table", "sequence"):
+        if change.change == "missing":
+            continue
+        if change.key.kind in ("table", "sequence"):
             names.add(change.key.name)
-        elif change.change != "missing" and change.key.kind in ("column", "index", "constraint"):
+        elif change.key.kind == "column" and change.attribute in ("default", "identity"):
             names.add(change.key.relation)
-    return sorted(names)
+    empty = {name for name in names if name in after.tables and not after.tables[name].count}
+    return sorted(names - empty)
 
 
 def _behind(connection: psycopg.Connection[Any], names: Iterable[str]) -> tuple[SequenceBehind, ...]:
@@ -126,19 +137,20 @@ def _met(
     maximum: int,
 ) -> SequenceBehind | None:
     up = increment > 0
+    ahead = f"c.{column} {'>=' if up else '<='} s.next and c.{column} between {minimum} and {maximum}"
+    if abs(increment) > 1:
+        ahead += f" and (c.{column} - s.next) % {increment} = 0"
     query = _MET.format(
         sequence=sequence,
         table=table,
         column=column,
         increment=increment,
-        minimum=minimum,
-        maximum=maximum,
-        onward=">=" if up else "<=",
+        ahead=ahead,
         nearest="min" if up else "max",
         furthest="max" if up else "min",
     )
     row = connection.execute(query.encode()).fetchone()
-    if row is None:
+    if row is None or row[1] is None:
         return None
     following, taken, furthest = map(int, row)
     return SequenceBehind(sequence, table, column, following, taken, furthest, increment)

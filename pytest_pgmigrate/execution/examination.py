@@ -291,7 +291,8 @@ class Examination:
     def _tripping(self, step: Step, changed: Difference, before: State, after: State) -> Step:
         """The step with what it left that the application's next statement trips over."""
         work, base = self.space.work, self.space.base
-        sequences = behind.behind(work.control, changed, None if base is None else lambda: self.cluster.connect(base))
+        connect = None if base is None else lambda: self.cluster.connect(base)
+        sequences = behind.behind(work.control, changed, after, connect)
         if base is None:
             # Nothing holds the rows of before; what an earlier migration left behind was said there.
             sequences = tuple(item for item in sequences if item.sequence not in self._behind)

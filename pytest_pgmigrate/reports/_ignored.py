@@ -51,7 +51,8 @@ def ignored_lines(entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             unused.append(entry["pattern"])
             continue
         name = ".".join(part for part in (entry["table"], entry["column"]) if part)
-        rows = f" in {entry['rows']} rows" if entry["rows"] else ""
+        count = entry["rows"]
+        rows = f" in {count} row{'s' if count > 1 else ''}" if count else ""
         where = ", ".join(entry["migrations"][:3]) + (", …" if len(entry["migrations"]) > 3 else "")
         yield f"ignored data: {name} differs{rows} ({where}): pgmigrate_ignore_data {entry['pattern']}"
     for pattern in unused:

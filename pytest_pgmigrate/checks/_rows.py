@@ -56,6 +56,9 @@ def all_rows(change: TableChange) -> str:
     first = quoted(change.key[0])
     cells = [f"b.{quoted(c)} AS {_named('old', c)}, a.{quoted(c)} AS {_named('new', c)}" for c in columns]
     differing = [f"b.{quoted(c)}::text IS DISTINCT FROM a.{quoted(c)}::text" for c in columns]
+    if change.all_looked_at and {kind for kind, count in change.by_change.items() if count} == {"changed"}:
+        joined = f"{COPY} b JOIN {change.table} a USING ({key})"
+        return f"SELECT {', '.join([key, *cells])} FROM {joined} WHERE {' OR '.join(differing)};"
     presence = (
         f"CASE WHEN b.{first} IS NULL THEN 'extra' WHEN a.{first} IS NULL THEN 'missing' ELSE 'changed' END AS change"
     )

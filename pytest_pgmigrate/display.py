@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.reports import _document, terminal
+from pytest_pgmigrate.reports._ignored import ignored_lines
 from pytest_pgmigrate.reports._timeline import timeline_lines
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def write_summary(
         write_finding(tw, entry)
         tw.line("")
     for line in terminal.reason_lines(document):
+        tw.line(line)
+    for line in ignored_lines(document["ignored_data"]):
         tw.line(line)
     for line in terminal.not_judged_lines(document["not_judged"]):
         tw.line(f"not judged: {line}", yellow=True)

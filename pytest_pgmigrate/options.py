@@ -65,6 +65,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("replica_dsn", "str", None, "Streaming replica of that primary", "DSN", environment="PGMIGRATE_REPLICA_DSN"),
     Option("select", "list", (), "Judge only these codes, code prefixes or slugs; repeatable, commas allowed", "CODE"),
     Option("ignore", "list", (), "Do not judge these codes, code prefixes or slugs; repeatable", "CODE"),
+    Option(
+        "ignore_data",
+        "list",
+        (),
+        "Data that may differ: schema.table.column or table.column with * for any text, e.g. *.updated_at or"
+        " public.audit_log.*; repeatable, commas allowed; what it leaves out is counted in the summary",
+        "PATTERN",
+    ),
     Option("rows", "int", 20, "Fake rows per table; 0 turns seeding off", "N"),
     Option(
         "later_rows", "int", 3, "Rows written to each table after the up, which the down must keep; 0 turns it off", "N"
@@ -184,6 +192,7 @@ class Settings:
     replica_dsn: str | None = None
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    ignore_data: tuple[str, ...] = ()
     rows: int = 20
     later_rows: int = 3
     no_edge_rows: bool = False
@@ -237,7 +246,7 @@ def convert(option: Option, value: object) -> object:
         raise UsageError(f"{option.key} is true or false, not {value!r}")
     if option.kind == "list":
         values = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
-        if option.name in ("select", "ignore"):
+        if option.name in ("select", "ignore", "ignore_data"):
             values = [part for item in values for part in str(item).replace(",", " ").split()]
         return tuple(str(item) for item in values if str(item))
     if option.kind == "int":

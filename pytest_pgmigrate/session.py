@@ -14,8 +14,10 @@ from pytest_pgmigrate.checks import _judge as judge
 from pytest_pgmigrate.errors import EngineError, PgmigrateError
 from pytest_pgmigrate.model.cluster import Want
 from pytest_pgmigrate.model.finding import Finding, NotJudged, Part, Severity
+from pytest_pgmigrate.model.ignoring import Ignoring
 from pytest_pgmigrate.model.migration import History, Migration
 from pytest_pgmigrate.reports._document import Document, build, history_entry
+from pytest_pgmigrate.reports._ignored import ignored_entries
 
 if TYPE_CHECKING:
     from pytest_pgmigrate.engines.auto import Choice
@@ -88,6 +90,8 @@ class Run:
         """First and last version that came from the cache, applied and filled."""
 
         self.production_rows: Mapping[str, int] = {}
+        # A pattern that cannot be used is said before any server starts.
+        Ignoring.parse(settings.ignore_data)
 
     # -- room 1: discover -------------------------------------------------------------------------------------------
 
@@ -418,6 +422,7 @@ class Run:
             rows=self.settings.rows,
             faker=self._pools_version(),
             from_cache=self.resumed,
+            ignored_data=self._ignored_data(),
         )
 
     def _pools_version(self) -> str | None:
@@ -427,6 +432,10 @@ class Run:
         from pytest_pgmigrate.execution.predecessors import pools_version
 
         return pools_version()
+
+    def _ignored_data(self) -> list[dict[str, Any]]:
+        wanted = (run.evidence[key] for run in self.histories for key in run.evidence if key in run.wanted)
+        return ignored_entries(self.settings.ignore_data, wanted)
 
     def findings(self) -> tuple[Finding, ...]:
         """All findings about what was judged, in history order, silenced ones included."""

@@ -9,6 +9,7 @@ from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Finding, NotJudged
 from pytest_pgmigrate.model.migration import Migration
 from pytest_pgmigrate.model.watch import Scaled
+from pytest_pgmigrate.reports._ignored import merge_ignored
 from pytest_pgmigrate.reports._statements import statement_entries
 
 SCHEMA_VERSION = 1
@@ -41,6 +42,7 @@ def build(
     rows: int,
     faker: str | None = None,
     from_cache: tuple[str, str] | None = None,
+    ignored_data: Iterable[Mapping[str, object]] = (),
 ) -> Document:
     """Assemble the document. Timings are seconds per room; they are information, never a verdict.
 
@@ -61,6 +63,7 @@ def build(
         "not_judged": [
             {"subject": n.subject, "reason": n.reason, "migration": n.migration, "part": n.part} for n in not_judged
         ],
+        "ignored_data": [dict(entry) for entry in ignored_data],
         "timings": {room: round(seconds, 4) for room, seconds in timings.items()},
     }
 
@@ -131,6 +134,7 @@ def merge(documents: Iterable[Document]) -> Document:
         if merged["seeding"]["from_cache"] is None:
             merged["seeding"] = {**merged["seeding"], "from_cache": document["seeding"]["from_cache"]}
         merged["history"] = _merge_history(merged["history"], document["history"])
+        merged["ignored_data"] = merge_ignored(merged["ignored_data"], document["ignored_data"])
         for key in ("findings", "not_judged"):
             merged[key] = merged[key] + [item for item in document[key] if item not in merged[key]]
         for room, seconds in document["timings"].items():

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pytest_pgmigrate.reports._document import Document
+from pytest_pgmigrate.reports._ignored import ignored_lines
 
 FAMILIES = {
     "1": "history",
@@ -115,6 +116,7 @@ class TerminalReport:
     def render(self, document: Document) -> str:
         """All findings, what was not judged, and the summary line."""
         lines = [line for f in document["findings"] for line in (*finding_lines(f), "")]
+        lines += ignored_lines(document["ignored_data"])
         lines += [f"not judged: {line}" for line in not_judged_lines(document["not_judged"])]
         return "\n".join([*lines, summary_line(document)]) + "\n"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -29,6 +30,7 @@ _CONSTANT = re.compile(r"\s*\(*('(?:[^']|'')*'|-?[\d.]+|true|false|null)\)*(::[\
 _BUCKETS = 4096
 _ROWS_PER_BUCKET = 16
 _FETCH_AT_MOST = 20_000
+KEEP_AT_MOST = 1_000
 
 Row = tuple[str | None, ...]
 
@@ -47,11 +49,13 @@ def locate(
     old_state: State | None = None,
     new_state: State | None = None,
     limit: int = 5,
+    ignored: Callable[[str], bool] = lambda column: False,
 ) -> TableChange:
     """The rows of a table that differ; ``old`` is connected to a pristine clone, ``change`` is what ``compare`` gave.
 
-    Columns that both have are compared, by primary key when both have the same one, else row against row. When no
-    row differs (``compare`` suspects rows whose key is another one), counts are equal and nothing else is filled in.
+    Columns that both have are compared, by primary key when both have the same one, else row against row.
+    ``ignored`` columns are counted, but no row is shown, or counted as changed, for their sake. When no row differs
+    (``compare`` suspects rows whose key is another one), counts are equal and nothing else is filled in.
     Raises psycopg.Error when the table cannot be read.
     """
     table = change if isinstance(change, str) else change.table
@@ -61,17 +65,87 @@ def locate(
         _pin(new)
         before, after = _shape(old, table), _shape(new, table)
         columns = tuple(column for column in before.columns if column in after.columns)
+        key = before.key if before.key == after.key else ()
+        hidden: tuple[str, ...] = ()
+        if not key:
+            # A row is told by all it holds: of what is ignored there is nothing to count.
+            columns = tuple(column for column in columns if not ignored(column))
+            hidden = tuple(filter(ignored, change.columns)) if isinstance(change, TableChange) else ()
         if same or not columns:
             return change if isinstance(change, TableChange) else TableChange(table, 0, 0)
         counts = _count(old, table), _count(new, table)
-        key = before.key if before.key == after.key else ()
-        found = _differing(old, new, table, columns, key, max(counts))
+        found, all_looked_at = _differing(old, new, table, columns, key, max(counts))
         if not found and counts[0] == counts[1]:
-            return TableChange(table, *counts)
+            return TableChange(table, *counts, hidden)
         lost = _lost(old, new, table, columns, after) if counts[1] else ()
-    differing = {column for row in found for column in row.values}
-    shown = tuple(column for column in columns if column in differing)
-    return TableChange(table, *counts, shown, tuple(found[:limit]), lost)
+    told = _told(table, counts, columns, key, found, lost, limit, ignored, all_looked_at)
+    return replace(told, columns=told.columns + hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """All rows of a small table as text, to be compared with those of a later moment."""
+
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def keep(connection: psycopg.Connection[Any], table: str, most: int = KEEP_AT_MOST) -> Kept | None:
+    """The rows of a table, None when there are more than ``most``. Raises psycopg.Error when it cannot be read."""
+    with connection.transaction():
+        _pin(connection)
+        shape = _shape(connection, table)
+        cells = ", ".join(f"t.{quote(column)}::text" for column in shape.columns)
+        rows = connection.execute(f"select {cells} from only {table} t limit {most + 1}".encode()).fetchall()
+    return Kept(shape.columns, shape.key, tuple(rows)) if len(rows) <= most and shape.columns else None
+
+
+def locate_kept(
+    kept: Kept,
+    connection: psycopg.Connection[Any],
+    change: TableChange,
+    ignored: Callable[[str], bool] = lambda column: False,
+    limit: int = 5,
+) -> TableChange:
+    """``locate`` with the old rows at hand; the change as it is where the new ones are too many or of another shape."""
+    now = keep(connection, change.table)
+    if now is None or now.columns != kept.columns:
+        return change
+    key = kept.key if kept.key == now.key else ()
+    taken = [n for n, column in enumerate(now.columns) if key or not ignored(column)]
+    columns = tuple(now.columns[n] for n in taken)
+    sides = [[tuple(row[n] for n in taken) for row in side.rows] for side in (kept, now)]
+    found = _by_key(sides, columns, key) if key else _by_row(sides, columns)
+    return _told(change.table, (len(kept.rows), len(now.rows)), columns, key, found, (), limit, ignored, True)
+
+
+def _told(
+    table: str,
+    counts: tuple[int, int],
+    columns: Sequence[str],
+    key: tuple[str, ...],
+    found: Sequence[RowChange],
+    lost: tuple[str, ...],
+    limit: int,
+    ignored: Callable[[str], bool],
+    all_looked_at: bool,
+) -> TableChange:
+    """Differing rows as a change: some to show, all of them counted."""
+    by_column = Counter(column for row in found for column in row.values)
+    shown = tuple(column for column in columns if column in by_column)
+    telling = [row for row in found if row.change != "changed" or not all(map(ignored, row.values))]
+    return TableChange(
+        table,
+        *counts,
+        shown,
+        tuple(telling[:limit]),
+        lost,
+        key,
+        {column: by_column[column] for column in shown},
+        Counter(row.change for row in telling),
+        all_looked_at,
+    )
 
 
 def locate_without_before(table: str, old_digest: TableDigest, new_digest: TableDigest) -> TableChange:
@@ -108,8 +182,8 @@ def _differing(
     columns: Sequence[str],
     key: Sequence[str],
     count: int,
-) -> list[RowChange]:
-    """Rows that differ, from the buckets (by hash of the key) whose sums differ."""
+) -> tuple[list[RowChange], bool]:
+    """Rows that differ, from the buckets (by hash of the key) whose sums differ, and whether these are all."""
     buckets = min(_BUCKETS, max(1, count // _ROWS_PER_BUCKET))
     bucket = f"({chain(key or sorted(columns))} & 4095) % {buckets}"
     query = f"select {bucket}, count(*), sum({chain(sorted(columns))}) from only {table} t group by 1".encode()
@@ -125,8 +199,8 @@ def _differing(
         found += _by_key(sides, columns, key) if key else _by_row(sides, columns)
         fetched += len(sides[0]) + len(sides[1])
         if fetched > _FETCH_AT_MOST:
-            break
-    return found
+            return found, start + 16 >= len(differing)
+    return found, True
 
 
 def _by_key(sides: Sequence[Sequence[Row]], columns: Sequence[str], key: Sequence[str]) -> list[RowChange]:

@@ -6,12 +6,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
+
+from pytest_pgmigrate.execution.kept import key_of
+from pytest_pgmigrate.execution.rows import pinned
+from pytest_pgmigrate.execution.states.digests import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_pgmigrate.execution.rows import TableRows
+    from pytest_pgmigrate.execution.kept import Copy
+    from pytest_pgmigrate.execution.rows import Table
 
 _REQUIRED = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname::text
@@ -33,20 +37,20 @@ def required(connection: psycopg.Connection[Any], exclude_schemas: tuple[str, ..
 def leave_empty(
     connection: psycopg.Connection[Any],
     columns: Iterable[Column],
-    migrated: Mapping[str, TableRows],
-    written: Mapping[str, TableRows],
+    tables: Mapping[str, Table],
+    known: Mapping[str, Copy],
 ) -> int:
-    """Empty each column in one row written after the up; returns in how many columns a constraint allowed it."""
+    """Empty each column in one row whose key is not ``known``; returns in how many columns a constraint allowed it."""
     done = 0
-    for table, column in sorted(columns):
-        now, middle = written.get(table), migrated.get(table)
-        if now is None or middle is None or not now.key or column not in now.types or column in now.key:
+    for name, column in sorted(columns):
+        table, copy = tables.get(name), known.get(name)
+        if table is None or copy is None or not table.key or column not in table.columns or column in table.key:
             continue
-        later = next((key for key in now.rows if key not in middle.rows), None)
-        if later is None:
-            continue
-        same = sql.SQL(" AND ").join(sql.SQL("{}::text = %s").format(sql.Identifier(name)) for name in now.key)
-        query = sql.SQL("UPDATE {} SET {} = NULL WHERE {}").format(sql.SQL(table), sql.Identifier(column), same)
-        with suppress(psycopg.Error), connection.transaction():
-            done += connection.execute(query, later).rowcount
+        later = (
+            f"SELECT n.tableoid, n.ctid FROM {table.source} n"
+            f" WHERE NOT EXISTS (SELECT FROM {copy.source} WHERE {copy.key()} = {key_of(table)}) LIMIT 1"
+        )
+        update = f"UPDATE {table.source} t SET {quote(column)} = NULL WHERE (t.tableoid, t.ctid) = ({later})"
+        with suppress(psycopg.Error), pinned(connection):
+            done += connection.execute(update.encode()).rowcount
     return done

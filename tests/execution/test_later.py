@@ -61,9 +61,7 @@ def test_a_row_of_before_that_is_changed_and_one_that_is_gone(examine: Examine, 
     )
     assert found.written == 3
     assert found.lost == (
-        LostRows(
-            "public.users", "before", count, 1, 1, ("name",), ("id 5: gone", "id 17: name was 'n17', is 'other'")
-        ),
+        LostRows("public.users", "before", count, 1, 1, ("name",), ("id 5: gone", "id 17: name was 'n17', is 'other'")),
     )
     assert found.reason == ""
 

@@ -15,7 +15,7 @@ from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 from pytest_pgmigrate.execution.kept import Copy, Kept
 from pytest_pgmigrate.execution.names import plain
 from pytest_pgmigrate.execution.rows import Table, read_tables
-from pytest_pgmigrate.execution.since import Since, changed
+from pytest_pgmigrate.execution.since import Since, changed, reshaped
 from pytest_pgmigrate.execution.unkeyed import Unkeyed
 from pytest_pgmigrate.model.evidence import LaterRows, LostRows
 from pytest_pgmigrate.model.migration import Direction
@@ -148,9 +148,10 @@ def _down_over_empty(
 
 def _lost_before(lane: _Lane, now: Tables, by_down: set[str], since: str) -> list[LostRows]:
     wanted = {}
+    suspects = lane.by_up | by_down | reshaped(lane.before, now)
     for name, copy in lane.copies.items():
         old, new = copy.table, now.get(name)
-        if new is None or not old.same_key(new) or name not in lane.by_up | by_down:
+        if new is None or not old.same_key(new) or name not in suspects:
             continue
         columns = tuple(c for c, column in old.columns.items() if _type(new, c) == column.type)
         wanted[name] = survived.Expected(copy, new, columns)

@@ -107,10 +107,6 @@ class Table:
         """The table in FROM; rows of tables that inherit from it are theirs."""
         return f"ONLY {self.name}" if self.ordinary else self.name
 
-    def shape(self) -> tuple[object, ...]:
-        """What must be the same for its rows to read the same when no file was written."""
-        return self.oid, self.files, tuple((c.name, c.vector) for c in self.columns.values())
-
     def same_key(self, other: Table) -> bool:
         """Whether both have the same primary key, by the names of its columns."""
         return bool(self.key) and self.key == other.key

@@ -52,13 +52,24 @@ class Since:
 
 
 def changed(old: Mapping[str, Table], new: Mapping[str, Table], written: frozenset[int] | None) -> set[str]:
-    """The tables whose rows may read otherwise than before, by name; those of only one side are among them."""
+    """The tables of which some column, that both sides have, may read otherwise than before; and those of one side only.
+
+    A column that only one side has says nothing of the others: adding one without a rewrite, or dropping one, writes
+    nothing but the catalog (https://www.postgresql.org/docs/current/sql-altertable.html, Notes).
+    """
     if written is None:
         return old.keys() | new.keys()
     return {name for name in old.keys() | new.keys() if _may_differ(old.get(name), new.get(name), written)}
 
 
+def reshaped(old: Mapping[str, Table], new: Mapping[str, Table]) -> set[str]:
+    """The tables that are other ones, or have other columns under the same names: dropped in between and made anew."""
+    return changed(old, new, frozenset())
+
+
 def _may_differ(old: Table | None, new: Table | None, written: frozenset[int]) -> bool:
     if old is None or new is None or not (old.watched and new.watched):
         return True
-    return old.shape() != new.shape() or not written.isdisjoint(new.files)
+    if (old.oid, old.files) != (new.oid, new.files) or not written.isdisjoint(new.files):
+        return True
+    return any(c.vector != new.columns[c.name].vector for c in old.columns.values() if c.name in new.columns)

@@ -34,7 +34,7 @@ def test_every_change_is_seen_and_its_columns_are_named(
     session: psycopg.Connection[Any], reader: StateReader, fresh: Callable[[], State]
 ) -> None:
     """By WAL, and by a reader that knows nothing; one change after the other, each taken back."""
-    wrong = []
+    wrong: list[tuple[object, ...]] = []
     assert len(MUTATIONS) >= 40
     before, full = reader.read(), fresh()
     for mutation in MUTATIONS:
@@ -71,7 +71,7 @@ def test_the_row_is_shown_with_both_values(
     session.close()
     reader.pause()
     pristine = cluster.create_database("pristine", template=database)
-    wrong = []
+    wrong: list[tuple[object, ...]] = []
     try:
         with cluster.connect(pristine) as old, cluster.connect(database) as new:
             for mutation in (m for m in MUTATIONS if m.do.endswith("where id = 7")):

@@ -127,7 +127,7 @@ def _differing(
         chosen = ",".join(map(str, differing[start : start + at_once]))
         select = f"select {cells}{times} from only {table} t where {bucket} = any ('{{{chosen}}}'){group}"
         sides = [connection.execute(select.encode()).fetchall() for connection in (old, new)]
-        found += _by_key(sides, columns, key) if key else _by_row(sides, columns)
+        found += _by_key(sides, columns, key) if key else _by_number(sides, columns)
         fetched += len(sides[0]) + len(sides[1])
         if fetched > _FETCH_AT_MOST:
             break
@@ -151,7 +151,8 @@ def _by_key(sides: Sequence[Sequence[Row]], columns: Sequence[str], key: Sequenc
     return changes
 
 
-def _by_row(sides: Sequence[Sequence[tuple[Any, ...]]], columns: Sequence[str]) -> list[RowChange]:
+def _by_number(sides: Sequence[Sequence[tuple[Any, ...]]], columns: Sequence[str]) -> list[RowChange]:
+    """Whole rows, each with how often it comes as the last of its values."""
     counts: dict[Row, int] = {}
     for side, step in zip(sides, (-1, 1), strict=True):
         for *cells, times in side:

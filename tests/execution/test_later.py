@@ -110,6 +110,22 @@ def test_keys_that_the_up_took_away_are_not_written_again(examine: Examine, coun
     assert [lost for lost in found.lost if lost.table == "public.users" and lost.kind == "before"] == []
 
 
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("SELECT 1;", "ALTER TABLE users DROP COLUMN name, ADD COLUMN name text;"),
+        ("ALTER TABLE users DROP COLUMN name;", "ALTER TABLE users ADD COLUMN name text;"),
+        ("ALTER TABLE users DROP COLUMN name, ADD COLUMN name text;", "SELECT 1;"),
+    ],
+    ids=["in the down", "in both", "in the up"],
+)
+def test_values_lost_without_a_write(examine: Examine, up: str, down: str) -> None:
+    """A column that is dropped and made anew is empty, though nothing was written to the table's file."""
+    [lost] = [item for item in examine(USERS.format(count=20), up, down).lost if item.kind == "before"]
+    assert (lost.expected, lost.missing, lost.changed, lost.columns) == (20, 0, 20, ("name",))
+    assert lost.examples[0] == "id 1: name was 'n1', is None"
+
+
 def test_times_taken_from_the_clock_by_the_down_are_no_loss(examine: Examine) -> None:
     found = examine(
         "CREATE TABLE notes (id integer PRIMARY KEY, at timestamptz, said timestamp);"

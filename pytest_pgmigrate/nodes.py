@@ -55,7 +55,7 @@ class MigrationFile(pytest.File):
         for part in run.parts:
             if migration is None and part is not Part.HISTORY:
                 continue
-            if not (one_way and part in (Part.ROLLBACK, Part.REAPPLY, Part.DATA)):
+            if not (one_way and part in (Part.ROLLBACK, Part.REAPPLY)):
                 yield PartItem.make(self, self.run, migration, part)
 
 

@@ -69,6 +69,13 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "later_rows", "int", 3, "Rows written to each table after the up, which the down must keep; 0 turns it off", "N"
     ),
+    Option(
+        "no_edge_rows",
+        "flag",
+        False,
+        "Do not try migrations on rows at the boundaries of their columns (NULL, '', -1, duplicates and the like)",
+    ),
+    Option("no_drills", "flag", False, "Run no drills: no interruption, no old application, no reader on the replica"),
     Option("seed", "int", 0, "Seed of the fake data: same seed, same rows", "N"),
     Option("lock_timeout", "seconds", 30.0, "lock_timeout of the migration session, in seconds", "SECONDS"),
     Option("statement_timeout", "seconds", 60.0, "statement_timeout of the migration session, in seconds", "SECONDS"),
@@ -165,6 +172,8 @@ class Settings:
     ignore: tuple[str, ...] = ()
     rows: int = 20
     later_rows: int = 3
+    no_edge_rows: bool = False
+    no_drills: bool = False
     seed: int = 0
     lock_timeout: float = 30.0
     statement_timeout: float = 60.0

@@ -248,7 +248,9 @@ class Run:
     def _open(self, run: HistoryRun, progress: Callable[[str], None]) -> Examination:
         from pytest_pgmigrate.execution.examination import Examination
 
-        examination = Examination(self.start(progress), run.history, self.settings, self._seeder(), self._watch())
+        examination = Examination(
+            self.start(progress), run.history, self.settings, self._seeder(), self._watch(), self.parts
+        )
         run.examination = examination
         # Only after an earlier examination was lost is there anything to make up for.
         for earlier in run.history.migrations[: run.position]:
@@ -260,13 +262,14 @@ class Run:
         return examination
 
     def _watch(self) -> Watch:
-        """Statements are looked at one by one only for checks that judge what is seen."""
+        """Statements are looked at one by one only for checks that judge what is seen, or which rows were read."""
         from pytest_pgmigrate.execution.blocking import read_queries
         from pytest_pgmigrate.execution.database import Watch
 
         found = read_queries(self.root / path for path in self.settings.queries)
         queries = tuple(replace(query, file=_relative(query.file, self.root)) for query in found)
-        return Watch(Part.LOCKS in self.parts, queries=queries)
+        locks = Part.LOCKS in self.parts
+        return Watch(locks or Part.DATA in self.parts, locks, queries)
 
     def _seeder(self) -> Seeder | None:
         if self.extras.seeder is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import acknowledged, data_changes, short, top, wholly_acknowledged, writer
-from pytest_pgmigrate.model.evidence import MigrationEvidence
+from pytest_pgmigrate.checks._common import acknowledged, data_changes, listed, short, top, wholly_acknowledged, writer
+from pytest_pgmigrate.checks._edge import became, names_of, row_text
+from pytest_pgmigrate.model.evidence import LostEdge, MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
+from pytest_pgmigrate.model.migration import Script
 from pytest_pgmigrate.model.state import TableChange
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Observation, check
@@ -21,7 +24,8 @@ def down_loses_later_rows(evidence: MigrationEvidence, settings: Settings) -> It
     back, throws those rows away.
 
     How it is measured:
-    In a clone: up, further rows in every table, down; then every row is looked up by its key.
+    In a clone: up, further rows in every table that both versions can hold, down; then every row is looked up by its
+    key. Values that only the new version can hold are tried apart, one column at a time: losing those is a warning.
 
     How to fix:
     Restore only what the up changed, row by row and only where nobody changed it since: UPDATE … FROM backup WHERE
@@ -60,4 +64,28 @@ def down_loses_later_rows(evidence: MigrationEvidence, settings: Settings) -> It
             f"UPDATE {short(lost.table)} SET … FROM <backup> WHERE the key matches and the value is still the up's",
             observed={"table": lost.table, "written": lost.expected, "missing": lost.missing, "changed": lost.changed},
             details=lost.examples,
+        )
+    yield from _only_new(evidence, down)
+
+
+def _only_new(evidence: MigrationEvidence, down: Script | None) -> Iterator[Observation]:
+    """Values that only the new version can hold: the down cannot keep them in place, but it should not drop them unsaid."""
+    groups: dict[tuple[str, str], list[LostEdge]] = defaultdict(list)
+    for lost in evidence.edge.lost_later:
+        groups[(lost.row.table, lost.row.column)].append(lost)
+    for (table, column), found in groups.items():
+        if down is None or acknowledged(evidence.migration, table, f"{table}.{column}"):
+            continue
+        statement = writer(TableChange(table, 0, 0), down)
+        names = ", ".join(names_of([one.row for one in found])[:4])
+        yield Observation(
+            place=statement.place if statement else top(down),
+            message=f"the new release may write {names} in {short(table)}.{column}, and the down changes such values "
+            "without a word",
+            effect="what users entered between the deploy and the rollback is cut or replaced",
+            fix=f"let the down put values of {short(table)}.{column} that do not fit aside before it changes them, "
+            f"or acknowledge with -- pgmigrate: irreversible[{short(table)}.{column}] <reason>",
+            observed={"table": table, "column": column, "values": names_of([one.row for one in found])},
+            details=listed(f"{row_text(one.row)} {became(one)}" for one in found),
+            severity=Severity.WARNING,
         )

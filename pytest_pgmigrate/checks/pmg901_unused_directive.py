@@ -67,13 +67,16 @@ def _acknowledges(directive: Directive, judged: Judgement) -> bool:
     step = evidence.down
     if step is None:
         return True
+    lost = (*evidence.edge.lost, *evidence.edge.lost_later)
     if not directive.args:
-        return bool(step.error or step.difference or evidence.later.lost)
+        return bool(step.error or step.difference or evidence.later.lost or lost)
     names = {change.key.name for change in step.difference.objects}
     names |= {change.key.relation for change in step.difference.objects}
     for change in step.difference.tables:
         names |= {change.table, *(f"{change.table}.{column}" for column in (*change.columns, *change.lost_columns))}
-    for lost in evidence.later.lost:
-        names |= {lost.table, *(f"{lost.table}.{column}" for column in lost.columns)}
+    for rows in evidence.later.lost:
+        names |= {rows.table, *(f"{rows.table}.{column}" for column in rows.columns)}
+    for one in lost:
+        names |= {one.row.table, f"{one.row.table}.{one.row.column}"}
     wanted = {short(arg).lower() for arg in directive.args}
     return bool(wanted & {short(name).lower() for name in names}) and acknowledged(migration, *names) is not None

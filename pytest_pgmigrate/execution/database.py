@@ -47,6 +47,16 @@ LEDGER_BATCH = 64
 """Scripts noted before they are written into the ledger together; closing or cloning the database writes them at once."""
 
 
+def session_options(settings: Settings) -> str:
+    """How a migration session starts, as libpq's options."""
+    return (
+        f"-c lock_timeout={round(settings.lock_timeout * 1000)}"
+        f" -c statement_timeout={round(settings.statement_timeout * 1000)}"
+        # Rows that workers read would be counted later than looked for; waiting for a standby is what Gate does.
+        " -c max_parallel_workers_per_gather=0 -c max_parallel_maintenance_workers=0 -c synchronous_commit=local"
+    )
+
+
 class Database:
     """A database made by the cluster. Connections open when first needed; ``release`` closes them all.
 
@@ -56,12 +66,7 @@ class Database:
     def __init__(self, cluster: Cluster, name: str, settings: Settings, *, fresh: bool, watch: Watch = WATCH) -> None:
         self.cluster = cluster
         self.name = name
-        self._options = (
-            f"-c lock_timeout={round(settings.lock_timeout * 1000)}"
-            f" -c statement_timeout={round(settings.statement_timeout * 1000)}"
-            # Rows that workers read would be counted later than looked for; waiting for a standby is what Gate does.
-            " -c max_parallel_workers_per_gather=0 -c max_parallel_maintenance_workers=0 -c synchronous_commit=local"
-        )
+        self._options = session_options(settings)
         self._watch = watch
         self._blocking = Blocking(self._further, watch.queries)
         # Uncounted, so that rows we read ourselves are never taken for the migration's.

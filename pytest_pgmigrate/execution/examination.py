@@ -7,7 +7,7 @@ before the next step, so that one fault never shows up twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -15,19 +15,23 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pytest_pgmigrate.errors import ExecutionError, ReplicaTimeout
-from pytest_pgmigrate.execution import dependence, later, scale, server_wide, volatile
+from pytest_pgmigrate.execution import dependence, edge, fitting, later, scale, server_wide, steadiness, volatile
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS, WATCH, Watch
+from pytest_pgmigrate.execution.drills import Context, run_drills
 from pytest_pgmigrate.execution.kinds import undone_by_the_server
 from pytest_pgmigrate.execution.new_columns import columns_to_fill
 from pytest_pgmigrate.execution.states import compare, locate
+from pytest_pgmigrate.execution.trial import Trials
 from pytest_pgmigrate.execution.workspace import Workspace
-from pytest_pgmigrate.model.evidence import LaterRows, MigrationEvidence, ReplicaEvidence, Step
+from pytest_pgmigrate.model.evidence import EdgeEvidence, LaterRows, MigrationEvidence, ReplicaEvidence, Step
+from pytest_pgmigrate.model.finding import Part
 from pytest_pgmigrate.model.migration import Direction
 from pytest_pgmigrate.model.state import Difference
 
 if TYPE_CHECKING:
     from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.model.cluster import Cluster, Seeder, SeedReport
+    from pytest_pgmigrate.model.evidence import ServerError, Unsteady
     from pytest_pgmigrate.model.migration import History, Migration
     from pytest_pgmigrate.model.state import State
     from pytest_pgmigrate.model.watch import Scaled
@@ -47,12 +51,16 @@ class _Lane:
     down: Step | None = None
     again: Step | None = None
     rerun: Step | None = None
+    notes: volatile.Notes = field(default_factory=volatile.Notes)
+    assumed: ServerError | None = None
+    """How the up failed on the rows there were, before those of the base were made anew to fit version n too."""
 
 
 class Examination:
     """Walks one history on one cluster. Ask for migrations in history order; ``close`` when done.
 
-    ``seeder`` None turns seeding and lane B off, ``watch`` says how statements are looked at.
+    ``seeder`` None turns seeding, lane B and drills off, ``watch`` says how statements are looked at, ``parts`` are
+    those that checks will judge: no drill runs for the others.
     """
 
     def __init__(
@@ -62,8 +70,10 @@ class Examination:
         settings: Settings,
         seeder: Seeder | None,
         watch: Watch = WATCH,
+        parts: Collection[Part] = tuple(Part),
     ) -> None:
         self.cluster = cluster
+        self.parts = parts
         self.history = history
         self.settings = settings
         self.seeder = seeder
@@ -146,13 +156,18 @@ class Examination:
         """Rows for new tables, values for new columns: what the release before this migration has written by now."""
         if self.seeder is None:
             return
+        with self._seeding():
+            control = self.space.work.control
+            reports = list(self.seeder.fill(control, exclude_schemas=OUR_SCHEMAS))
+            if self._new_columns:
+                self.seeder.fill_columns(control, exclude_schemas=OUR_SCHEMAS, columns=self._new_columns)
+                self._new_columns = []
+            self._reports.update((report.table, report) for report in reports)
+
+    @contextmanager
+    def _seeding(self) -> Iterator[None]:
         clock = time.perf_counter()
-        control = self.space.work.control
-        reports = list(self.seeder.fill(control, exclude_schemas=OUR_SCHEMAS))
-        if self._new_columns:
-            self.seeder.fill_columns(control, exclude_schemas=OUR_SCHEMAS, columns=self._new_columns)
-            self._new_columns = []
-        self._reports.update((report.table, report) for report in reports)
+        yield
         self.seed_seconds += time.perf_counter() - clock
 
     def _before(self) -> State:
@@ -179,6 +194,8 @@ class Examination:
                 left = self._located(left, lane.before, lane.after)
                 self._restore()
             self.shared.restore()
+            if self._fit(migration, lane):
+                return self._lane_a(migration, lane)
             return self._failure(migration, replace(lane.up, difference=left))
         if any(leak.name == "transaction" for leak in lane.up.leaks):
             # Never committed, so nothing of it can be examined; later migrations miss what it would have made.
@@ -187,11 +204,28 @@ class Examination:
             self.shared.restore()
             self.broken.add(migration)
             return MigrationEvidence(migration, "failed", "the up leaves its transaction open", up=lane.up)
-        notes = volatile.remember(work, lane.up, lane.changed, lane.after)
-        if self._down(migration, lane, notes):
-            self._again(migration, lane, notes)
+        lane.notes = volatile.remember(work, lane.up, lane.changed, lane.after)
+        if self._down(migration, lane, lane.notes):
+            self._again(migration, lane, lane.notes)
         self._rerun(migration, lane)
         return None
+
+    def _fit(self, migration: Migration, lane: _Lane) -> bool:
+        """After an up that rows made fail: whether it passes on rows that fit version n too, which the base then holds."""
+        assert lane.up is not None
+        filled = [report.table for report in self._reports.values() if report.filled]
+        tried = lane.assumed is not None or self.seeder is None or self.space.base is None
+        if tried or not filled or not fitting.about_rows(lane.up.error):
+            return False
+        assert self.seeder is not None
+        with self._seeding():
+            reports = fitting.refill(self.space, migration, self.seeder, filled)
+        if reports is None:
+            return False
+        self._reports.update((report.table, report) for report in reports)
+        lane.assumed = lane.up.error
+        lane.before = self._restore().state()
+        return True
 
     def _down(self, migration: Migration, lane: _Lane, notes: volatile.Notes) -> bool:
         """Run the down and compare; returns whether an up may follow (the database is at n-1)."""
@@ -285,6 +319,8 @@ class Examination:
     def _finish(self, migration: Migration, lane: _Lane) -> MigrationEvidence:
         replica = self._replica()
         scaled = self._scale(migration, lane)
+        edges, unsteady = self._other_rows(migration, lane)
+        drills = self._drills(migration, lane)
         later_rows = self._lane_b(migration, lane)
         self.shared.commit()
         self.space.work.next_migration()
@@ -303,6 +339,9 @@ class Examination:
             again=lane.again,
             rerun=lane.rerun,
             scaled=scaled,
+            edge=edges,
+            unsteady=unsteady,
+            drills=drills,
             later=later_rows,
             replica=replica,
         )
@@ -330,6 +369,46 @@ class Examination:
             self.space.spend(database)
             self.shared.unpark()
 
+    def _other_rows(self, migration: Migration, lane: _Lane) -> tuple[EdgeEvidence, tuple[Unsteady, ...]]:
+        """The migration on edge rows, and its up on rows in another order; nothing of it stays."""
+        if self.seeder is None or self.space.base is None or self.settings.no_edge_rows:
+            return EdgeEvidence(reason="edge rows are turned off"), ()
+        self.shared.park()
+        trials = Trials(self.space, migration)
+        try:
+            read = edge.tables_of((lane.up,))
+            unsteady = steadiness.examine(trials, migration, read, lane.notes, self.space.work.control)
+            seen = edge.Seen(lane.up, lane.down, lane.before, lane.after, lane.changed, self.space.work.control)
+            return edge.examine(trials, migration, self.seeder, seen, lane.assumed), unsteady
+        finally:
+            trials.close()
+            self.shared.unpark()
+
+    def _drills(self, migration: Migration, lane: _Lane) -> tuple[object, ...]:
+        if self.seeder is None or self.space.base is None or self.settings.no_drills:
+            return ()
+        assert lane.up is not None
+        assert lane.after is not None
+        self.shared.park()
+        try:
+            context = Context(
+                cluster=self.cluster,
+                space=self.space,
+                settings=self.settings,
+                seeder=self.seeder,
+                history=self.history,
+                migration=migration,
+                work=self.space.work,
+                before=lane.before,
+                after=lane.after,
+                changed=lane.changed,
+                up=lane.up,
+                down=lane.down,
+            )
+            return run_drills(context, self.parts)
+        finally:
+            self.shared.unpark()
+
     def _lane_b(self, migration: Migration, lane: _Lane) -> LaterRows:
         if self.seeder is None or self.settings.later_rows == 0:
             return LaterRows(reason="writing rows after the up is turned off")
@@ -340,7 +419,8 @@ class Examination:
         self.shared.park()
         database = self.space.lend_base()
         try:
-            return later.examine(database, migration, self.seeder, self.settings.later_rows)
+            room = bool(edge.relaxed_tables(lane.changed, lane.after))
+            return later.examine(database, migration, self.seeder, self.settings.later_rows, room=room)
         finally:
             self.space.spend(database)
             self.shared.unpark()

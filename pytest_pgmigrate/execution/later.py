@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_pgmigrate.execution import relaxed, survived
+from pytest_pgmigrate.execution import survived
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 from pytest_pgmigrate.execution.kept import Copy, Kept
 from pytest_pgmigrate.execution.names import plain
@@ -23,7 +23,6 @@ from pytest_pgmigrate.model.migration import Direction
 if TYPE_CHECKING:
     from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.model.cluster import Seeder
-    from pytest_pgmigrate.model.evidence import Step
     from pytest_pgmigrate.model.migration import Migration
 
 _PASSES = 3
@@ -46,31 +45,36 @@ class _Lane:
     """The tables that the up may have changed, beside their rows of before, when later rows are written."""
 
 
-def examine(database: Database, migration: Migration, seeder: Seeder, rows: int) -> LaterRows:
-    """Up, further rows in every table, down; then look for what the down did not keep."""
+def examine(database: Database, migration: Migration, seeder: Seeder, rows: int, *, room: bool = True) -> LaterRows:
+    """Up, further rows in every table, down; then look for what the down did not keep.
+
+    ``room``: the up lets tables hold more than before. The rows then fit the version before as well; what only the new
+    version can hold is tried apart (edge.py).
+    """
     with Since(database) as since:
-        return _examine(database, migration, seeder, rows, since)
+        return _examine(database, migration, seeder, rows, since, room=room)
 
 
-def _examine(database: Database, migration: Migration, seeder: Seeder, rows: int, since: Since) -> LaterRows:
+def _examine(
+    database: Database, migration: Migration, seeder: Seeder, rows: int, since: Since, *, room: bool
+) -> LaterRows:
     control = database.control
     before = read_tables(control, OUR_SCHEMAS)
     kept = Kept(control)
     lane = _Lane(kept, since, before, kept.before(table for table in before.values() if table.key))
-    required = relaxed.required(control, OUR_SCHEMAS)
+    also = seeder.read_schema(control, exclude_schemas=OUR_SCHEMAS) if room else None
     since.mark()
     up = database.run("up before later rows", migration, Direction.UP, watched=False)
     if up.error is not None:
         return LaterRows(ran=True, up=up, reason=f"the up fails in a second database: {up.error.message}")
     lane.migrated = read_tables(control, OUR_SCHEMAS)
     lane.by_up = changed(before, lane.migrated, since.written())
-    optional = required - relaxed.required(control, OUR_SCHEMAS)
     made = _made(lane)
     gone = _beside_before(lane)
     seeder.fill(control, exclude_schemas=OUR_SCHEMAS)
     _keep_keys(lane)
     kept.mark()
-    reports = seeder.write_more(control, exclude_schemas=OUR_SCHEMAS, rows=rows, exclude_tables=made)
+    reports = seeder.write_more(control, exclude_schemas=OUR_SCHEMAS, rows=rows, exclude_tables=made, also=also)
     for name in gone * _PASSES:
         kept.delete_reused(lane.migrated[name])
     later = kept.later({name: lane.migrated[name] for name in _followed(lane)}, lane.copies)
@@ -86,8 +90,6 @@ def _examine(database: Database, migration: Migration, seeder: Seeder, rows: int
         *_lost_before(lane, now, by_down, down.started_at),
         *_lost_later(lane, later, now, by_down, down.started_at),
     ]
-    if optional:
-        down = _down_over_empty(database, migration, optional, lane) or down
     notes = [f"{name} cannot be read: {reason}" for name, reason in kept.failed.items()] + unkeyed.doubts(now, by_down)
     return LaterRows(True, count, up, down, tuple(lost), "; ".join(notes))
 
@@ -130,20 +132,6 @@ def _keep_keys(lane: _Lane) -> None:
 
 def _compare(lane: _Lane, names: Iterable[str]) -> dict[str, survived.Kin]:
     return survived.compare(lane.kept, {name: lane.copies[name] for name in names}, lane.migrated)
-
-
-def _down_over_empty(
-    database: Database, migration: Migration, optional: Iterable[relaxed.Column], lane: _Lane
-) -> Step | None:
-    """Once more up and down, now with later rows that leave empty what the up lets be empty; the down if that fails."""
-    if database.run("up before empty values", migration, Direction.UP, watched=False).error is not None:
-        return None
-    tables = read_tables(database.control, OUR_SCHEMAS)
-    known = {n: lane.kept.known(n, lane.copies) for n in lane.copies if n in lane.migrated and lane.migrated[n].key}
-    if not relaxed.leave_empty(database.control, optional, tables, known):
-        return None
-    down = database.run("down after empty values", migration, Direction.DOWN, watched=False)
-    return down if down.error is not None else None
 
 
 def _lost_before(lane: _Lane, now: Tables, by_down: set[str], since: str) -> list[LostRows]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # Beside what changes how a value reads: room to join tables in memory, and no time limit of the database for us.
 _SETTINGS = {**PINNED, "statement_timeout": "0", "work_mem": "64MB", "jit": "off"}
-_PIN = "SELECT set_config(n, v, true) FROM unnest(%s::text[], %s::text[]) s (n, v)"
+PIN = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items())
+"""Sets them until the transaction ends."""
 
 # Tables a person would name: a partition's rows are read through its root, whose files are those of its partitions.
 # Texts of reg* and aclitem name objects of the catalog, which any DDL may change.
@@ -116,7 +117,7 @@ class Table:
 def pinned(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """A transaction in which values read the same whatever the settings of database and role."""
     with connection.transaction():
-        connection.execute(_PIN, (list(_SETTINGS), list(_SETTINGS.values())))
+        connection.execute(PIN.encode())
         yield
 
 

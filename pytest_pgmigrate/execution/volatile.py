@@ -14,6 +14,8 @@ from psycopg import sql
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import psycopg
+
     from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.model.evidence import Step
     from pytest_pgmigrate.model.state import Difference, State, TableChange
@@ -24,6 +26,9 @@ _GENERATED = re.compile(
     re.IGNORECASE,
 )
 _UUID_CALL = re.compile(r"gen_random_uuid|uuid_generate_v|uuidv[47]", re.IGNORECASE)
+
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_TEXTS = ("text", "character varying", "json", "jsonb")
 
 _COLUMNS = """
 SELECT a.attname::text, pg_catalog.format_type(a.atttypid, NULL), a.attidentity::text <> '',
@@ -38,9 +43,15 @@ SELECT a.attname::text, pg_catalog.format_type(a.atttypid, NULL), a.attidentity:
  ORDER BY a.attname
 """
 
+_KEY = """
+SELECT a.attname::text FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+ WHERE i.indrelid = pg_catalog.to_regclass(%s) AND i.indisprimary ORDER BY a.attnum
+"""
+
 
 @dataclass(frozen=True, slots=True)
-class _Reduced:
+class Reduced:
     """A table's rows without what clocks and generators write, as one order-free sum."""
 
     count: int
@@ -52,8 +63,10 @@ class _Reduced:
 class Notes:
     """What the first up wrote, kept for the comparison with the second."""
 
-    tables: Mapping[str, _Reduced] = field(default_factory=dict)
+    tables: Mapping[str, Reduced] = field(default_factory=dict)
     uuids: bool = False
+    since: str = ""
+    """When that up started."""
 
 
 def remember(work: Database, step: Step, changed: Difference, after: State) -> Notes:
@@ -66,7 +79,10 @@ def remember(work: Database, step: Step, changed: Difference, after: State) -> N
     if not names:
         return Notes()
     uuids = any(_UUID_CALL.search(run.statement.text) for run in step.statements)
-    return Notes({name: _reduce(work, name, step, names, uuids) for name in sorted(names)}, uuids)
+    control = work.control
+    return Notes(
+        {name: reduce(control, name, step.started_at, names, uuids) for name in sorted(names)}, uuids, step.started_at
+    )
 
 
 def explain(work: Database, notes: Notes, step: Step, difference: Difference) -> tuple[Difference, tuple[str, ...]]:
@@ -76,7 +92,7 @@ def explain(work: Database, notes: Notes, step: Step, difference: Difference) ->
     for change in difference.tables:
         first = notes.tables.get(change.table)
         if first is not None:
-            second = _reduce(work, change.table, step, set(notes.tables), notes.uuids)
+            second = reduce(work.control, change.table, step.started_at, set(notes.tables), notes.uuids)
             if (first.count, first.total) == (second.count, second.total):
                 explained += [f"{change.table}.{column}" for column in (change.columns or second.left_out)]
                 continue
@@ -90,15 +106,15 @@ def clock_columns(work: Database, step: Step, difference: Difference) -> tuple[s
     for change in difference.tables:
         if not change.columns or change.old_count != change.new_count:
             continue
-        types = {row[0]: row[1] for row in _columns(work, change.table)}
+        types = {row[0]: row[1] for row in _columns(work.control, change.table)}
         clocks = [c for c in change.columns if types.get(c, "").startswith("timestamp")]
         if len(clocks) == len(change.columns) and all(_now_in(work, change.table, c, step) for c in clocks):
             found += [f"{change.table}.{column}" for column in clocks]
     return tuple(found)
 
 
-def _columns(work: Database, table: str) -> list[tuple[Any, ...]]:
-    return work.control.execute(_COLUMNS, (table,)).fetchall()
+def _columns(connection: psycopg.Connection[Any], table: str) -> list[tuple[Any, ...]]:
+    return connection.execute(_COLUMNS, (table,)).fetchall()
 
 
 def _identifier(table: str) -> sql.Composable:
@@ -106,40 +122,72 @@ def _identifier(table: str) -> sql.Composable:
     return sql.SQL(table)
 
 
-def _window(step: Step) -> sql.Composable:
+def _window(since: str) -> sql.Composable:
     # Two seconds either way: the client's clock and the server's need not agree to the millisecond.
     return sql.SQL("BETWEEN {}::timestamptz - interval '2 s' AND pg_catalog.clock_timestamp() + interval '2 s'").format(
-        sql.Literal(step.started_at)
+        sql.Literal(since)
     )
 
 
 def _now_in(work: Database, table: str, column: str, step: Step) -> bool:
     query = sql.SQL("SELECT count(*) FROM {} WHERE {}::timestamptz {}").format(
-        _identifier(table), sql.Identifier(column), _window(step)
+        _identifier(table), sql.Identifier(column), _window(step.started_at)
     )
     return bool(work.control.execute(query).fetchall()[0][0])
 
 
-def _reduce(work: Database, table: str, step: Step, changed: set[str], uuids: bool) -> _Reduced:
+def _kept(
+    connection: psycopg.Connection[Any], table: str, since: str, changed: set[str], uuids: bool
+) -> tuple[dict[str, sql.Composable], tuple[str, ...]]:
+    """Columns that must be equal each time, as text with clock values replaced; and the names of the others."""
+    kept: dict[str, sql.Composable] = {}
     left_out: list[str] = []
-    cells: list[sql.Composable] = []
-    for name, kind, identity, default, references in _columns(work, table):
+    for name, kind, identity, default, references in _columns(connection, table):
         generated = identity or bool(_GENERATED.search(default)) or (uuids and kind == "uuid")
         if generated or changed & set(references):
             left_out.append(name)
             continue
         column = sql.Identifier(name)
         if kind.startswith("timestamp") or kind == "date":
-            cells.append(
-                sql.SQL("CASE WHEN {0}::timestamptz {1} THEN '<clock>' ELSE coalesce({0}::text, E'\\x01') END").format(
-                    column, _window(step)
-                )
+            kept[name] = sql.SQL(
+                "CASE WHEN {0}::timestamptz {1} THEN '<clock>' ELSE coalesce({0}::text, E'\\x01') END"
+            ).format(column, _window(since))
+        elif uuids and kind in _TEXTS:
+            # An identifier drawn inside a document is a key like any other.
+            kept[name] = sql.SQL("coalesce(pg_catalog.regexp_replace({}::text, {}, '<uuid>', 'g'), E'\\x01')").format(
+                column, sql.Literal(_UUID)
             )
         else:
-            cells.append(sql.SQL("coalesce({}::text, E'\\x01')").format(column))
-    row = sql.SQL(" || E'\\x02' || ").join(cells) if cells else sql.SQL("''")
+            kept[name] = sql.SQL("coalesce({}::text, E'\\x01')").format(column)
+    return kept, tuple(left_out)
+
+
+def reduce(connection: psycopg.Connection[Any], table: str, since: str, changed: set[str], uuids: bool) -> Reduced:
+    """The rows of a table (as written in SQL) without what was written by clocks ``since`` and by generators."""
+    kept, left_out = _kept(connection, table, since, changed, uuids)
+    row = sql.SQL(" || E'\\x02' || ").join(kept.values()) if kept else sql.SQL("''")
     query = sql.SQL("SELECT count(*), coalesce(sum(pg_catalog.hashtextextended({}, 0)), 0) FROM ONLY {}").format(
         row, _identifier(table)
     )
-    count, total = work.control.execute(query).fetchall()[0]
-    return _Reduced(int(count), int(total), tuple(left_out))
+    count, total = connection.execute(query).fetchall()[0]
+    return Reduced(int(count), int(total), left_out)
+
+
+def reduced_rows(
+    connection: psycopg.Connection[Any], table: str, since: str, notes: Notes, limit: int
+) -> dict[str, dict[str, str]]:
+    """At most ``limit`` rows as ``reduce`` sees them, by key as text; {} for a table without a key or with more rows."""
+    kept, _ = _kept(connection, table, since, set(notes.tables), notes.uuids)
+    key = [name for (name,) in connection.execute(_KEY, (table,)).fetchall()]
+    if not key or not kept:
+        return {}
+    shown = sql.SQL(", ").join(
+        [sql.SQL("concat_ws(', ', {})").format(sql.SQL(", ").join(_named(name) for name in key)), *kept.values()]
+    )
+    query = sql.SQL("SELECT {} FROM ONLY {} LIMIT {}").format(shown, _identifier(table), limit + 1)
+    rows = connection.execute(query).fetchall()
+    return {row[0]: dict(zip(kept, row[1:], strict=True)) for row in rows} if len(rows) <= limit else {}
+
+
+def _named(column: str) -> sql.Composable:
+    return sql.SQL("{} || {}::text").format(sql.Literal(f"{column} "), sql.Identifier(column))

@@ -6,13 +6,15 @@ exist nowhere else; without rows it is had by running the earlier ups again, whi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.errors import ExecutionError
-from pytest_pgmigrate.execution.database import WATCH, Database, Watch
+from pytest_pgmigrate.execution.database import WATCH, Database, Watch, session_options
 from pytest_pgmigrate.model.migration import Direction
 
 if TYPE_CHECKING:
+    import psycopg
+
     from pytest_pgmigrate.model.cluster import Cluster
     from pytest_pgmigrate.model.migration import Migration
     from pytest_pgmigrate.options import Settings
@@ -56,6 +58,22 @@ class Workspace:
         if self.base is None:
             raise ExecutionError("no base was taken")
         return self._open(self.cluster.create_database("clone", template=self.base), fresh=False)
+
+    def copy(self, database: Database) -> Database:
+        """A copy of a database of ours that nobody is connected to, to spend."""
+        return self._open(self.cluster.create_database("clone", template=database.name), fresh=False)
+
+    def connect_base(self) -> psycopg.Connection[Any]:
+        """A connection to the base itself, with the migration session's time-outs; whoever uses it leaves nothing."""
+        if self.base is None:
+            raise ExecutionError("no base was taken")
+        return self.cluster.connect(self.base, options=session_options(self.settings))
+
+    def replace_base(self, database: Database) -> None:
+        """Take a database obtained from ``clone_base`` as the base, and forget the old one."""
+        database.release()
+        self.drop_base()
+        self.base = database.name
 
     def spend(self, database: Database) -> None:
         """Drop a database obtained from ``lend_base`` or ``clone_base``."""

@@ -154,11 +154,55 @@ class SeedReport:
     """SQL of one line for a person to complete: the columns that need a value, the constraint that stopped us."""
 
 
+@dataclass(frozen=True, slots=True)
+class EdgeRow:
+    """A row with one value at the boundary of its column's type, as the server took it.
+
+    ``table`` is ``schema.table``; ``name`` is what a person calls the value (``NULL``, ``''``, ``a duplicate``, ``-1``),
+    ``value`` its text form; ``key`` the row's primary key as text, empty where the table has none.
+    """
+
+    table: str
+    column: str
+    name: str
+    value: str | None
+    key: Mapping[str, str | None] = field(default_factory=dict)
+
+
 class Seeder(Protocol):
     """Fills tables with fake rows; made by room 3, used by room 4 through this protocol."""
 
-    def fill(self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str]) -> tuple[SeedReport, ...]:
-        """Give every empty ordinary table rows, in foreign-key order; leave tables that have rows alone."""
+    def read_schema(
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        exclude_schemas: Sequence[str],
+        tables: Sequence[str] | None = None,
+    ) -> object:
+        """What ``tables`` (all when None) ask of rows now, for ``also`` of the other methods; only this seeder can read it."""
+
+    def fill(
+        self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str], also: object = None
+    ) -> tuple[SeedReport, ...]:
+        """Give every empty ordinary table rows, in foreign-key order; leave tables that have rows alone.
+
+        ``also``: the rows are to fit another version of the schema too, as far as tables and columns have one name.
+        """
+
+    def write_edge(
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        exclude_schemas: Sequence[str],
+        tables: Sequence[str],
+        wanted: Callable[[str, str, str], bool] | None = None,
+        also: object = None,
+    ) -> tuple[EdgeRow, ...]:
+        """Add rows at the boundaries of each column to ``tables`` (schema.table) and return those the server took.
+
+        ``wanted`` chooses among them by table, column and name of the value; the rows chosen are the same ones whatever
+        else is written. ``also`` as in ``fill``, but for the edge value itself.
+        """
 
     def fill_columns(
         self,
@@ -176,5 +220,9 @@ class Seeder(Protocol):
         exclude_schemas: Sequence[str],
         rows: int,
         exclude_tables: Sequence[str] = (),
+        also: object = None,
     ) -> tuple[SeedReport, ...]:
-        """Add ``rows`` further rows to every table but those excluded, as an application would after a deploy."""
+        """Add ``rows`` further rows to every table but those excluded, as an application would after a deploy.
+
+        ``also`` as in ``fill``.
+        """

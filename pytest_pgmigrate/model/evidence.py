@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from pytest_pgmigrate.model.cluster import SeedReport
+from pytest_pgmigrate.model.cluster import EdgeRow, SeedReport
 from pytest_pgmigrate.model.migration import Direction, Migration, Place, Statement
 from pytest_pgmigrate.model.state import Difference
 from pytest_pgmigrate.model.watch import Scaled, StatementSeen
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,57 @@ class LaterRows:
 
 
 @dataclass(frozen=True, slots=True)
+class Assumption:
+    """Rows that a script takes for granted not to be there: legal at the version before, and they make it fail.
+
+    ``rows`` share one table and column; empty where ``fitted``: rows that fit both versions' constraints pass, those
+    made for the version before alone do not. ``later``: the rows were written after the up, at the version it makes.
+    """
+
+    direction: Direction
+    error: ServerError
+    rows: tuple[EdgeRow, ...] = ()
+    later: bool = False
+    fitted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LostEdge:
+    """An edge row that up and down do not give back as it was: ``now`` its value after them, ``gone`` the whole row."""
+
+    row: EdgeRow
+    now: str | None = None
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeEvidence:
+    """The migration taken through rows at the boundaries of their columns: what it assumes, what it loses of them."""
+
+    written: int = 0
+    assumptions: tuple[Assumption, ...] = ()
+    lost: tuple[LostEdge, ...] = ()
+    lost_later: tuple[LostEdge, ...] = ()
+    """The same of rows written after the up, with values that only the new version can hold."""
+
+    reason: str = ""
+    """Why it was not tried, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsteady:
+    """A table that the up leaves otherwise on a clone whose rows lie in another physical order.
+
+    ``columns`` are those that differ (beyond clocks and generated keys), none where whole rows do; ``examples`` at most
+    three rows with both values.
+    """
+
+    table: str
+    columns: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaEvidence:
     """The replica after the migration: whether it caught up (seconds waited) and equals the primary."""
 
@@ -136,6 +190,11 @@ class MigrationEvidence:
     again: Step | None = None
     rerun: Step | None = None
     later: LaterRows = field(default_factory=LaterRows)
+    edge: EdgeEvidence = field(default_factory=EdgeEvidence)
+    unsteady: tuple[Unsteady, ...] = ()
+    drills: tuple[object, ...] = ()
+    """What each drill saw, an object of a type of its own; ``drilled`` finds it."""
+
     replica: ReplicaEvidence = field(default_factory=ReplicaEvidence)
     rows_before: Mapping[str, int] = field(default_factory=dict)
     """Rows of every table before the up, by qualified name."""
@@ -157,3 +216,7 @@ class MigrationEvidence:
     def down_faulty(self) -> bool:
         """The down failed or left something other than before."""
         return self.down is not None and self.down.ran and (self.down.error is not None or bool(self.down.difference))
+
+    def drilled(self, kind: type[T]) -> T | None:
+        """What the drill with evidence of this type saw, None when it did not run."""
+        return next((seen for seen in self.drills if isinstance(seen, kind)), None)

@@ -26,7 +26,9 @@ class Part(str, Enum):
     RERUN = "rerun"
     DATA = "data"
     LOCKS = "locks"
+    INTERRUPT = "interrupt"
     REPLICA = "replica"
+    COMPAT = "compat"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from typing import Any
 import psycopg
 
 from pytest_pgmigrate.errors import SeedError
-from pytest_pgmigrate.model.cluster import SeedReport
+from pytest_pgmigrate.model.cluster import EdgeRow, SeedReport
 from pytest_pgmigrate.seeding.catalog import CatalogReader
 from pytest_pgmigrate.seeding.columns import ColumnFiller
+from pytest_pgmigrate.seeding.edge import EdgeWriter
 from pytest_pgmigrate.seeding.filler import Filler
+from pytest_pgmigrate.seeding.merge import Schema, merge
 from pytest_pgmigrate.seeding.session import Session, describe
-from pytest_pgmigrate.seeding.shape import TableName
+from pytest_pgmigrate.seeding.shape import Catalog, TableName
 
 Work = Callable[[Session, CatalogReader, Mapping[int, TableName]], tuple[SeedReport, ...]]
 
@@ -31,10 +33,31 @@ class FakeSeeder:
         self._seed = seed
         self._rows = rows
 
-    def fill(self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str]) -> tuple[SeedReport, ...]:
+    def read_schema(
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        exclude_schemas: Sequence[str],
+        tables: Sequence[str] | None = None,
+    ) -> Schema:
+        """What ``tables`` (all when None) ask of rows now, for ``also`` of the other methods. Raises SeedError."""
+        found: list[Schema] = []
+
+        def work(session: Session, reader: CatalogReader, names: Mapping[int, TableName]) -> tuple[SeedReport, ...]:
+            with session.settings():
+                oids = [oid for oid, name in names.items() if tables is None or str(name) in tables]
+                found.append(Schema.of(reader.read(names, oids)))
+            return ()
+
+        self._in_transaction(connection, exclude_schemas, work)
+        return found[0]
+
+    def fill(
+        self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str], also: object = None
+    ) -> tuple[SeedReport, ...]:
         """Give every empty table rows, parents first; tables that have rows are left alone and not reported.
 
-        Raises SeedError.
+        ``also``: what ``read_schema`` gave for another version; the rows are to fit that one too. Raises SeedError.
         """
 
         def work(session: Session, reader: CatalogReader, names: Mapping[int, TableName]) -> tuple[SeedReport, ...]:
@@ -42,7 +65,7 @@ class FakeSeeder:
             if not empty or not self._rows:
                 return ()
             with session.settings():
-                return Filler(session, reader.read(names, empty), self._seed).fill(self._rows)
+                return Filler(session, _read(session, reader, names, empty, also), self._seed).fill(self._rows)
 
         return self._in_transaction(connection, exclude_schemas, work)
 
@@ -53,10 +76,11 @@ class FakeSeeder:
         exclude_schemas: Sequence[str],
         rows: int,
         exclude_tables: Sequence[str] = (),
+        also: object = None,
     ) -> tuple[SeedReport, ...]:
         """Add ``rows`` rows to every table, with keys of their own: sequences are drawn from as an application does.
 
-        ``exclude_tables`` are qualified names; rows of other tables may still point into them.
+        ``exclude_tables`` are qualified names; rows of other tables may still point into them. ``also`` as in ``fill``.
 
         Raises SeedError.
         """
@@ -66,9 +90,34 @@ class FakeSeeder:
                 return ()
             with session.settings():
                 wanted = [oid for oid, t in names.items() if f"{t.schema}.{t.name}" not in exclude_tables]
-                return Filler(session, reader.read(names, wanted), self._seed).fill(rows, more=True)
+                catalog = _read(session, reader, names, wanted, also)
+                return Filler(session, catalog, self._seed).fill(rows, more=True)
 
         return self._in_transaction(connection, exclude_schemas, work)
+
+    def write_edge(
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        exclude_schemas: Sequence[str],
+        tables: Sequence[str],
+        wanted: Callable[[str, str, str], bool] | None = None,
+        also: object = None,
+    ) -> tuple[EdgeRow, ...]:
+        """Add rows at the boundaries of each column's type to ``tables``; those the server took. Raises SeedError."""
+        found: list[EdgeRow] = []
+
+        def work(session: Session, reader: CatalogReader, names: Mapping[int, TableName]) -> tuple[SeedReport, ...]:
+            oids = [oid for oid, name in names.items() if str(name) in tables]
+            with session.settings():
+                catalog = reader.read(names, oids)
+                fitting = merge(session, catalog, also) if isinstance(also, Schema) else catalog
+                found.extend(EdgeWriter(session, catalog, fitting, self._seed, wanted or (lambda *_: True)).write())
+            return ()
+
+        if tables:
+            self._in_transaction(connection, exclude_schemas, work)
+        return tuple(found)
 
     def fill_columns(
         self,
@@ -103,3 +152,10 @@ class FakeSeeder:
                 return work(Session(connection), reader, reader.names())
         except psycopg.Error as error:
             raise SeedError(f"seeding stopped: {describe(error)}") from error
+
+
+def _read(
+    session: Session, reader: CatalogReader, names: Mapping[int, TableName], wanted: Sequence[int], also: object
+) -> Catalog:
+    catalog = reader.read(names, wanted)
+    return merge(session, catalog, also) if isinstance(also, Schema) else catalog

@@ -203,17 +203,6 @@ def test_partitions_are_read_through_their_root(examine: Examine) -> None:
     )
 
 
-def test_a_down_that_fails_over_what_the_up_lets_be_empty(examine: Examine) -> None:
-    found = examine(
-        USERS.format(count=20).replace("name text", "name text NOT NULL"),
-        "ALTER TABLE users ALTER name DROP NOT NULL;",
-        "ALTER TABLE users ALTER name SET NOT NULL;",
-    )
-    assert found.down is not None
-    assert found.down.error is not None
-    assert found.down.error.sqlstate == "23502"
-
-
 @pytest.mark.parametrize("count", [1000, 40_000])
 def test_no_row_is_brought_into_our_process(examine: Examine, count: int) -> None:
     tracemalloc.start()

@@ -29,7 +29,10 @@ _SHAPE = """
 _CONSTANT = re.compile(r"\s*\(*('(?:[^']|'')*'|-?[\d.]+|true|false|null)\)*(::[\w .\"\[\]()]+)?\)*\s*", re.IGNORECASE)
 _BUCKETS = 4096
 _ROWS_PER_BUCKET = 16
+_FETCH_AT_ONCE = 4_000
 _FETCH_AT_MOST = 20_000
+"""Rows brought here, of either side: what more differs is counted, not looked at."""
+
 KEEP_AT_MOST = 1_000
 
 Row = tuple[str | None, ...]
@@ -116,7 +119,8 @@ def locate_kept(
     taken = [n for n, column in enumerate(now.columns) if key or not ignored(column)]
     columns = tuple(now.columns[n] for n in taken)
     sides = [[tuple(row[n] for n in taken) for row in side.rows] for side in (kept, now)]
-    found = _by_key(sides, columns, key) if key else _by_row(sides, columns)
+    numbered = [[(*row, 1) for row in side] for side in sides]
+    found = _by_key(sides, columns, key) if key else _by_number(numbered, columns)
     return _told(change.table, (len(kept.rows), len(now.rows)), columns, key, found, (), limit, ignored, True)
 
 
@@ -190,16 +194,19 @@ def _differing(
     mine, theirs = ({row[0]: row[1:] for row in c.execute(query).fetchall()} for c in (old, new))
     differing = sorted(b for b in {*mine, *theirs} if mine.get(b) != theirs.get(b))
     cells = ", ".join(f"t.{quote(column)}::text" for column in columns)
+    # Without a key equal rows come as one with their number: a table of one row repeated is one bucket.
+    times, group = ("", "") if key else (", count(*)", f" group by {', '.join(map(str, range(1, len(columns) + 1)))}")
+    at_once = max(1, _FETCH_AT_ONCE * buckets // max(count, 1))
     found: list[RowChange] = []
     fetched = 0
-    for start in range(0, len(differing), 16):
-        chosen = differing[start : start + 16]
-        select = f"select {cells} from only {table} t where {bucket} = any ('{{{','.join(map(str, chosen))}}}')"
+    for start in range(0, len(differing), at_once):
+        chosen = ",".join(map(str, differing[start : start + at_once]))
+        select = f"select {cells}{times} from only {table} t where {bucket} = any ('{{{chosen}}}'){group}"
         sides = [connection.execute(select.encode()).fetchall() for connection in (old, new)]
-        found += _by_key(sides, columns, key) if key else _by_row(sides, columns)
+        found += _by_key(sides, columns, key) if key else _by_number(sides, columns)
         fetched += len(sides[0]) + len(sides[1])
         if fetched > _FETCH_AT_MOST:
-            return found, start + 16 >= len(differing)
+            return found, start + at_once >= len(differing)
     return found, True
 
 
@@ -220,15 +227,17 @@ def _by_key(sides: Sequence[Sequence[Row]], columns: Sequence[str], key: Sequenc
     return changes
 
 
-def _by_row(sides: Sequence[Sequence[Row]], columns: Sequence[str]) -> list[RowChange]:
+def _by_number(sides: Sequence[Sequence[tuple[Any, ...]]], columns: Sequence[str]) -> list[RowChange]:
+    """Whole rows, each with how often it comes as the last of its values."""
     counts: dict[Row, int] = {}
     for side, step in zip(sides, (-1, 1), strict=True):
-        for row in side:
-            counts[row] = counts.get(row, 0) + step
+        for *cells, times in side:
+            row = tuple(cells)
+            counts[row] = counts.get(row, 0) + step * times
     changes = []
     for row in sorted((row for row, count in counts.items() if count), key=_order):
         kind = "extra" if counts[row] > 0 else "missing"
-        changes += [RowChange(dict(zip(columns, row, strict=True)), kind)] * abs(counts[row])
+        changes += [RowChange(dict(zip(columns, row, strict=True)), kind)] * min(abs(counts[row]), _FETCH_AT_ONCE)
     return changes
 
 

@@ -348,7 +348,8 @@ class Run:
         found = read_queries(self.root / path for path in self.settings.queries)
         queries = tuple(replace(query, file=_relative(query.file, self.root)) for query in found)
         locks = Part.LOCKS in self.parts
-        return Watch(locks or Part.DATA in self.parts, locks, queries)
+        rows = bool(self.settings.rows or self.extras.seeder) and Part.DATA in self.parts
+        return Watch(locks or rows, locks, queries)
 
     def _seeder(self, run: HistoryRun) -> Seeder | None:
         if self.extras.seeder is not None:

@@ -47,13 +47,18 @@ class Sequences:
         """Some unlogged one was not called."""
         self.by_name: dict[str, SequenceValue] = {}
 
-    def ask(self, line: Line, touched: Touched | None) -> Answer:
-        """Ask for those of the last read that may have moved, so that the answer comes with whatever is asked next."""
+    def ask(self, line: Line, touched: Touched | None, *, new: bool) -> Answer | None:
+        """Ask for those of the last read that may have moved, so that the answer comes with whatever is asked next.
+
+        ``new``: there may be others than those; None when there is nothing to ask.
+        """
         moving = [
             oid
             for oid, sequence in self._sequences.items()
             if self._values[oid].is_called or _written(sequence, touched)
         ]
+        if not moving and not new:
+            return None
         newest = line.version >= 180000
         return line.ask(_CALLED_18 if newest else _CALLED_14, array(moving), array(self._sequences))
 

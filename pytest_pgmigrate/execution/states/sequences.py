@@ -41,6 +41,8 @@ class Sequences:
         self._values: dict[int, SequenceValue] = {}
         self._sequences: dict[int, Sequence] = {}
         self._text: str | None = None
+        self._calling: list[int] = []
+        """Those that were called."""
         self._uncalled: set[int] = set()
         """Files of the logged ones that were not called."""
         self._unlogged = False
@@ -52,11 +54,9 @@ class Sequences:
 
         ``new``: there may be others than those; None when there is nothing to ask.
         """
-        moving = [
-            oid
-            for oid, sequence in self._sequences.items()
-            if self._values[oid].is_called or _written(sequence, touched)
-        ]
+        moving = self._calling
+        if self._may_be_set(touched):
+            moving = [oid for oid, s in self._sequences.items() if self._values[oid].is_called or _written(s, touched)]
         if not moving and not new:
             return None
         newest = line.version >= 180000
@@ -85,6 +85,7 @@ class Sequences:
         values.update((oid, exact[oid]) for oid in ask if oid in exact)
         values.update(_exactly(line, {oid: sequences[oid] for oid in ask if oid not in exact}))
         self._values, self._sequences, self._text = values, dict(sequences), text
+        self._calling = [oid for oid, value in values.items() if value.is_called]
         self._uncalled = {s.file for oid, s in sequences.items() if not (s.unlogged or values[oid].is_called)}
         self._unlogged = any(s.unlogged and not values[oid].is_called for oid, s in sequences.items())
         by_name = {sequence.name: values[oid] for oid, sequence in sequences.items()}

@@ -7,6 +7,7 @@ Simple query protocol: https://www.postgresql.org/docs/current/protocol-flow.htm
 from __future__ import annotations
 
 import select
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,11 @@ def receive(connection: psycopg.Connection[Any]) -> Answer:
     """Read every result of a simple query that was sent. Raises nothing for what the server says."""
     try:
         results = _results(connection.pgconn)
+    except KeyboardInterrupt:
+        # Whoever goes away leaves no statement running on the server.
+        with suppress(psycopg.Error):
+            connection.cancel()
+        raise
     except psycopg.Error as error:
         return Answer((), None, str(error).strip() or type(error).__name__)
     tags: list[str] = []

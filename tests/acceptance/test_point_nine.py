@@ -64,7 +64,9 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 def _shown(outcome: Outcome, folder: str) -> list[dict[str, Any]]:
     return [
-        f for f in outcome.document["findings"] if Path(f["file"]).parent == Path(folder) and f["severity"] != "info"
+        f
+        for f in outcome.document["findings"]
+        if Path(f["file"]).parent == Path(folder) and f["severity"] != "info" and not f["ignored"]
     ]
 
 

@@ -83,6 +83,13 @@ OPTIONS: tuple[Option, ...] = (
         False,
         "Do not try migrations on rows at the boundaries of their columns (NULL, '', -1, duplicates and the like)",
     ),
+    Option(
+        "interruptions",
+        "int",
+        8,
+        "Most statements of an up after which it is cut short and run again; more are sampled evenly",
+        "N",
+    ),
     Option("no_drills", "flag", False, "Run no drills: no interruption, no old application, no reader on the replica"),
     Option("seed", "int", 0, "Seed of the fake data: same seed, same rows", "N"),
     Option(
@@ -197,6 +204,7 @@ class Settings:
     later_rows: int = 3
     no_edge_rows: bool = False
     no_drills: bool = False
+    interruptions: int = 8
     seed: int = 0
     seed_file: str | None = None
     lock_timeout: float = 30.0

@@ -348,7 +348,8 @@ class Run:
         found = read_queries(self.root / path for path in self.settings.queries)
         queries = tuple(replace(query, file=_relative(query.file, self.root)) for query in found)
         locks = Part.LOCKS in self.parts
-        rows = bool(self.settings.rows or self.extras.seeder) and Part.DATA in self.parts
+        reading = {Part.DATA, Part.INTERRUPT, Part.COMPAT} & set(self.parts)
+        rows = bool(self.settings.rows or self.extras.seeder) and bool(reading)
         return Watch(locks or rows, locks, queries)
 
     def _seeder(self, run: HistoryRun) -> Seeder | None:

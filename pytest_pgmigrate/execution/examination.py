@@ -502,6 +502,7 @@ class Examination:
                 changed=lane.changed,
                 up=lane.up,
                 down=lane.down,
+                notes=lane.notes,
             )
             return run_drills(context, self.parts)
         finally:

@@ -72,7 +72,7 @@ class Trials:
         self._migration = migration
         self._connection: psycopg.Connection[Any] | None = None
         self._sequences: Sequences | None = None
-        self.undone = all(_undone(script) for script in (migration.up, migration.down) if script is not None)
+        self.undone = all(undone(script) for script in (migration.up, migration.down) if script is not None)
         """Whether a trial is one transaction; otherwise it costs a clone."""
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class Trials:
                 self._sequences.put_back()
 
 
-def _undone(script: Script) -> bool:
+def undone(script: Script) -> bool:
     """Whether all that a script does can be done in one transaction and undone with it."""
     if any(chunk.rule is TransactionRule.NONE for chunk in script.chunks):
         return False

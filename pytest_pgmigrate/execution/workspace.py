@@ -35,8 +35,8 @@ class Workspace:
         name = resumed.database if resumed is not None else cluster.create_database("work")
         self.work = self._open(name, fresh=resumed is None)
 
-    def _open(self, name: str, *, fresh: bool) -> Database:
-        return Database(self.cluster, name, self.settings, fresh=fresh, watch=self.watch)
+    def _open(self, name: str, *, fresh: bool, watch: Watch | None = None) -> Database:
+        return Database(self.cluster, name, self.settings, fresh=fresh, watch=watch or self.watch)
 
     def take_base(self) -> None:
         """Clone the work database; the clone is the state before the migration about to be examined."""
@@ -57,11 +57,11 @@ class Workspace:
         name, self.base = self.base, None
         return self._open(name, fresh=False)
 
-    def clone_base(self) -> Database:
-        """A copy of the base, to spend."""
+    def clone_base(self, watch: Watch | None = None) -> Database:
+        """A copy of the base, to spend; ``watch`` where its statements are looked at otherwise than in the work database."""
         if self.base is None:
             raise ExecutionError("no base was taken")
-        return self._open(self.cluster.create_database("clone", template=self.base), fresh=False)
+        return self._open(self.cluster.create_database("clone", template=self.base), fresh=False, watch=watch)
 
     def copy(self, database: Database) -> Database:
         """A copy of a database of ours that nobody is connected to, to spend."""

@@ -17,6 +17,7 @@ from pytest_pgmigrate.model.finding import Part
 
 if TYPE_CHECKING:
     from pytest_pgmigrate.execution.database import Database
+    from pytest_pgmigrate.execution.volatile import Notes
     from pytest_pgmigrate.execution.workspace import Workspace
     from pytest_pgmigrate.model.cluster import Cluster, Seeder
     from pytest_pgmigrate.model.evidence import Step
@@ -45,6 +46,8 @@ class Context:
     changed: Difference
     up: Step
     down: Step | None
+    notes: Notes
+    """What the first up wrote, to tell clocks and keys from real differences (``volatile.explain``)."""
 
 
 def run_drills(context: Context, parts: Collection[Part]) -> tuple[object, ...]:

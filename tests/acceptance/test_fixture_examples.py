@@ -46,13 +46,14 @@ def test_the_backfill_keeps_what_was_there(pgmigrate: PgMigrate) -> None:
 
 @pytest.mark.pgmigrate_history("fixtures/expand_contract/repaired")
 def test_old_and_new_release_write_during_the_backfill(pgmigrate: PgMigrate) -> None:
-    pgmigrate.at("000001", rows=50).up(to="000004")
+    pgmigrate.at("000004", rows=50)
 
     def old_release(connection: psycopg.Connection[Any]) -> None:
         connection.execute("INSERT INTO accounts (username) VALUES ('Old' || nextval('accounts_id_seq'))")
+        connection.execute("UPDATE accounts SET username = reverse(username) WHERE id = 7")
 
     def new_release(connection: psycopg.Connection[Any]) -> None:
-        connection.execute("UPDATE accounts SET username = reverse(username), handle = reverse(handle) WHERE id = 7")
+        connection.execute("UPDATE accounts SET username = 'Zoe', handle = 'zoe' WHERE id = 8")
 
     with pgmigrate.concurrently(old_release, repeat=True) as old, pgmigrate.concurrently(new_release, repeat=True):
         pgmigrate.up(to="000008")

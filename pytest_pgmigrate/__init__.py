@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.model.evidence import MigrationEvidence
     from pytest_pgmigrate.model.finding import Finding, Part, Severity
     from pytest_pgmigrate.model.migration import History, Migration, Place
+    from pytest_pgmigrate.model.seeding import Factory, SeedContext, seeds
     from pytest_pgmigrate.options import Settings
     from pytest_pgmigrate.registry import Check, Observation, check
 
 _HOME = {
     "Check": "registry",
+    "Factory": "model.seeding",
     "Finding": "model.finding",
     "History": "model.migration",
     "Migration": "model.migration",
@@ -27,14 +29,17 @@ _HOME = {
     "Part": "model.finding",
     "PgMigrate": "fixture",
     "Place": "model.migration",
+    "SeedContext": "model.seeding",
     "Settings": "options",
     "Severity": "model.finding",
     "Snapshot": "fixture",
     "check": "registry",
+    "seeds": "model.seeding",
 }
 
 __all__ = [
     "Check",
+    "Factory",
     "Finding",
     "History",
     "Migration",
@@ -44,10 +49,12 @@ __all__ = [
     "Part",
     "PgMigrate",
     "Place",
+    "SeedContext",
     "Settings",
     "Severity",
     "Snapshot",
     "check",
+    "seeds",
 ]
 
 

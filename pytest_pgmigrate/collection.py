@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pytest_pgmigrate import catalogue, options, registry
 from pytest_pgmigrate.display import Progress, write_problems, write_summary
 from pytest_pgmigrate.errors import EngineError, UsageError
 from pytest_pgmigrate.model.finding import Part
+from pytest_pgmigrate.model.seeding import Factory
 from pytest_pgmigrate.nodes import RUN, MigrationFile, PartItem, group_of, judged_files, passed_over
 from pytest_pgmigrate.reports import _document
 from pytest_pgmigrate.session import Extras, Run
@@ -37,9 +38,22 @@ def extras_of(config: pytest.Config, settings: options.Settings) -> Extras:
         checks=tuple(c for group in hook.pytest_pgmigrate_checks() for c in group),
         formats=tuple(f for group in hook.pytest_pgmigrate_formats() for f in group),
         reports=tuple(r for group in hook.pytest_pgmigrate_reports() for r in group),
+        factories=tuple(_factories(hook)),
         engine=hook.pytest_pgmigrate_make_engine(settings=settings),
         seeder=hook.pytest_pgmigrate_make_seeder(settings=settings),
     )
+
+
+def _factories(hook: Any) -> Iterator[Factory]:
+    """What the conftest files give as factories. Raises UsageError for what was not made by ``seeds``."""
+    for group in hook.pytest_pgmigrate_factories():
+        for found in group if isinstance(group, (list, tuple)) else [group]:
+            if not isinstance(found, Factory):
+                raise UsageError(
+                    f"pytest_pgmigrate_factories gives {getattr(found, '__name__', repr(found))}, which is no factory: "
+                    'put @pytest_pgmigrate.seeds("table") above the function'
+                )
+            yield found
 
 
 def _make_run(config: pytest.Config, settings: options.Settings) -> Run:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.reports import _document, terminal
+from pytest_pgmigrate.reports._ignored import ignored_lines
 from pytest_pgmigrate.reports._timeline import timeline_lines
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def write_summary(
         tw.line("")
     for line in terminal.reason_lines(document):
         tw.line(line)
+    for line in ignored_lines(document["ignored_data"]):
+        tw.line(line)
     for line in terminal.not_judged_lines(document["not_judged"]):
         tw.line(f"not judged: {line}", yellow=True)
     for target in targets:
@@ -120,6 +123,8 @@ def write_summary(
     write_problems(tw, problems)
     for line in kept:
         tw.line(f"kept: {line}")
+    if line := terminal.cache_line(document):
+        tw.line(line)
     lost = sum(1 for entry in document["not_judged"] if entry["subject"] == "examination")
     judged = len(document["history"]) - lost
     note = f", {lost} could not be examined" if lost else ""

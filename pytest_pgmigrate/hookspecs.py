@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_pgmigrate.model.cluster import Engine
+    from pytest_pgmigrate.model.seeding import Factory
     from pytest_pgmigrate.options import Settings
     from pytest_pgmigrate.registry import Check
 
@@ -27,6 +28,11 @@ def pytest_pgmigrate_formats() -> Iterable[Any]:  # type: ignore[empty-body]
 @pytest.hookspec
 def pytest_pgmigrate_reports() -> Iterable[Any]:  # type: ignore[empty-body]
     """Further reports: objects with ``name`` and ``render(run)``."""
+
+
+@pytest.hookspec
+def pytest_pgmigrate_factories() -> Iterable[Factory]:  # type: ignore[empty-body]
+    """The rows of single tables: generator functions decorated with ``pytest_pgmigrate.seeds``."""
 
 
 @pytest.hookspec(firstresult=True)

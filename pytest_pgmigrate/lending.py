@@ -20,6 +20,7 @@ from pytest_pgmigrate.session import Run
 
 if TYPE_CHECKING:
     from pytest_pgmigrate.model.cluster import Seeder
+    from pytest_pgmigrate.model.migration import History
 
 HOUSE = pytest.StashKey[House]()
 
@@ -58,8 +59,8 @@ def _house(config: pytest.Config) -> House:
         config.add_cleanup(run.close)
     given = run.extras.seeder
 
-    def seeder(rows: int) -> Seeder:
-        return given if given is not None else FakeSeeder(seed=settings.seed, rows=rows)
+    def seeder(history: History, rows: int) -> Seeder:
+        return given or FakeSeeder(seed=settings.seed, rows=rows, wanted=run.wanted_of(history))
 
     servers = Servers(lambda: run.start(lambda _: None), lambda: run.cluster)
     formats = registry.load_formats(run.extras.formats)

@@ -65,6 +65,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("replica_dsn", "str", None, "Streaming replica of that primary", "DSN", environment="PGMIGRATE_REPLICA_DSN"),
     Option("select", "list", (), "Judge only these codes, code prefixes or slugs; repeatable, commas allowed", "CODE"),
     Option("ignore", "list", (), "Do not judge these codes, code prefixes or slugs; repeatable", "CODE"),
+    Option(
+        "ignore_data",
+        "list",
+        (),
+        "Data that may differ: schema.table.column or table.column with * for any text, e.g. *.updated_at or"
+        " public.audit_log.*; repeatable, commas allowed; what it leaves out is counted in the summary",
+        "PATTERN",
+    ),
     Option("rows", "int", 20, "Fake rows per table; 0 turns seeding off", "N"),
     Option(
         "later_rows", "int", 3, "Rows written to each table after the up, which the down must keep; 0 turns it off", "N"
@@ -77,6 +85,13 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("no_drills", "flag", False, "Run no drills: no interruption, no old application, no reader on the replica"),
     Option("seed", "int", 0, "Seed of the fake data: same seed, same rows", "N"),
+    Option(
+        "seed_file",
+        "str",
+        None,
+        "TOML file of generators for columns, rows per table, tables to skip; pgmigrate-seed.toml is found by itself",
+        "FILE",
+    ),
     Option("lock_timeout", "seconds", 30.0, "lock_timeout of the migration session, in seconds", "SECONDS"),
     Option("statement_timeout", "seconds", 60.0, "statement_timeout of the migration session, in seconds", "SECONDS"),
     Option(
@@ -143,6 +158,13 @@ OPTIONS: tuple[Option, ...] = (
         False,
         "Leave the servers running after the run and print how to connect; the next run removes them",
     ),
+    Option(
+        "no_cache",
+        "flag",
+        False,
+        "Neither start from what an earlier run kept of the migrations before the first judged one, nor keep it",
+    ),
+    Option("cache_size", "int", 2048, "Most disk space that what is kept between runs may take, in MiB", "MIB"),
     Option("report", "list", (), "Write a report: TYPE or TYPE:FILE, e.g. json:report.json; repeatable", "TYPE[:FILE]"),
     Option(
         "list",
@@ -170,11 +192,13 @@ class Settings:
     replica_dsn: str | None = None
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    ignore_data: tuple[str, ...] = ()
     rows: int = 20
     later_rows: int = 3
     no_edge_rows: bool = False
     no_drills: bool = False
     seed: int = 0
+    seed_file: str | None = None
     lock_timeout: float = 30.0
     statement_timeout: float = 60.0
     runner_lock_timeout: float | None = None
@@ -188,6 +212,8 @@ class Settings:
     since: str | None = None
     strict: bool = False
     keep: bool = False
+    no_cache: bool = False
+    cache_size: int = 2048
     report: tuple[str, ...] = ()
     list: bool = False
     explain: str | None = None
@@ -220,7 +246,7 @@ def convert(option: Option, value: object) -> object:
         raise UsageError(f"{option.key} is true or false, not {value!r}")
     if option.kind == "list":
         values = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
-        if option.name in ("select", "ignore"):
+        if option.name in ("select", "ignore", "ignore_data"):
             values = [part for item in values for part in str(item).replace(",", " ").split()]
         return tuple(str(item) for item in values if str(item))
     if option.kind == "int":

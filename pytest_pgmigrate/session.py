@@ -14,16 +14,21 @@ from pytest_pgmigrate.checks import _judge as judge
 from pytest_pgmigrate.errors import EngineError, PgmigrateError
 from pytest_pgmigrate.model.cluster import Want
 from pytest_pgmigrate.model.finding import Finding, NotJudged, Part, Severity
+from pytest_pgmigrate.model.ignoring import Ignoring
 from pytest_pgmigrate.model.migration import History, Migration
 from pytest_pgmigrate.reports._document import Document, build, history_entry
+from pytest_pgmigrate.reports._ignored import ignored_entries
 
 if TYPE_CHECKING:
     from pytest_pgmigrate.engines.auto import Choice
     from pytest_pgmigrate.execution.database import Watch
     from pytest_pgmigrate.execution.examination import Examination
+    from pytest_pgmigrate.execution.predecessors import Resumed
     from pytest_pgmigrate.model.cluster import Cluster, Engine, Seeder, SeedReport
     from pytest_pgmigrate.model.evidence import MigrationEvidence
+    from pytest_pgmigrate.model.seeding import Factory
     from pytest_pgmigrate.options import Settings
+    from pytest_pgmigrate.seeding.hooks import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Extras:
     checks: tuple[registry.Check, ...] = ()
     formats: tuple[Any, ...] = ()
     reports: tuple[Any, ...] = ()
+    factories: tuple[Factory, ...] = ()
     engine: Engine | None = None
     seeder: Seeder | None = None
 
@@ -49,6 +55,11 @@ class HistoryRun:
     examination: Examination | None = None
     position: int = 0
     unfilled: tuple[SeedReport, ...] = ()
+    wanted_rows: Wanted | None = None
+    """What the user gave for seeding this history."""
+
+    seeder: Seeder | None = None
+    seed_notes: tuple[str, ...] = ()
     evidence: dict[str, MigrationEvidence] = field(default_factory=dict)
     judged: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
     said: list[Finding] = field(default_factory=list)
@@ -75,7 +86,12 @@ class Run:
         self._broken = ""
         self._told: set[str] = set()
         self.kept: tuple[str, ...] = ()
+        self.resumed: tuple[str, str] | None = None
+        """First and last version that came from the cache, applied and filled."""
+
         self.production_rows: Mapping[str, int] = {}
+        # A pattern that cannot be used is said before any server starts.
+        Ignoring.parse(settings.ignore_data)
 
     # -- room 1: discover -------------------------------------------------------------------------------------------
 
@@ -95,7 +111,23 @@ class Run:
         for history in found:
             with self._timed("judge"):
                 findings = judge.judge_history(self.checks, history, self.settings)
-            self.histories.append(HistoryRun(history, findings))
+            self.histories.append(HistoryRun(history, findings, wanted_rows=self.wanted_of(history)))
+
+    def wanted_of(self, history: History) -> Wanted:
+        """The seed file, scripts and factories for one history. Raises UsageError for a file that cannot be used."""
+        from pytest_pgmigrate.discovery.seed_scripts import find_seed_scripts
+        from pytest_pgmigrate.seeding.config import find_seed_file, read_seed_file
+        from pytest_pgmigrate.seeding.hooks import Wanted
+        from pytest_pgmigrate.seeding.wishes import Rules
+
+        folder = Path(history.path)
+        file = find_seed_file(self.settings.seed_file, self.root, folder)
+        return Wanted(
+            read_seed_file(file, self.root) if file is not None else Rules(),
+            find_seed_scripts(folder, self.root),
+            self.extras.factories,
+            tuple(migration.version for migration in history.migrations),
+        )
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -140,11 +172,56 @@ class Run:
                 choice = self.choose_engine()
                 progress(f"starting PostgreSQL with a replica ({choice.engine.name})")
                 choice.engine.sweep()
-                self._cluster = choice.engine.start(self.want(), progress)
+                self._cluster = choice.engine.start(self._want_kept(), progress)
             except EngineError as error:
                 self._broken = str(error)
                 raise
         return self._cluster
+
+    # -- what earlier runs kept -------------------------------------------------------------------------------------
+
+    def _want_kept(self) -> Want:
+        """What is asked of the engine, with the state that an earlier run may have kept."""
+        from pytest_pgmigrate.kept import content, first_judged
+
+        off = self.settings.no_cache or not self.settings.cache_size
+        if off or first_judged(self.histories) is None:
+            return self.want()
+        seeder = self._seeder(self.histories[0]) if len(self.histories) == 1 else None
+        wanted = content(self.histories, self.settings, seeder, own=self.extras.seeder is None)
+        return replace(self.want(), content=wanted, cache_bytes=self.settings.cache_size << 20)
+
+    def _resume(self, run: HistoryRun, progress: Callable[[str], None]) -> None:
+        """Start from what an earlier run kept, when it kept just this."""
+        from pytest_pgmigrate.execution.predecessors import resumed
+        from pytest_pgmigrate.kept import first_judged
+        from pytest_pgmigrate.model.evidence import MigrationEvidence
+
+        found = first_judged(self.histories)
+        if found is None or run.position > 0 or run.examination is not None or self._broken:
+            return
+        try:
+            filled = getattr(self.start(progress), "filled", None)
+        except EngineError:
+            return  # said when the first migration asks for the servers
+        if filled is not None:
+            before = run.history.migrations[: found[1].index]
+            self._open(run, progress, resumed(filled, before))
+            run.position = found[1].index
+            run.evidence.update({migration.key: MigrationEvidence(migration, "applied") for migration in before})
+            self.resumed = (before[0].version, before[-1].version)
+
+    def _settle(self, run: HistoryRun, migration: Migration, examination: Examination) -> None:
+        """Bring the state before the first judged migration about, and keep it for later runs."""
+        from pytest_pgmigrate.kept import first_judged, keep
+
+        if first_judged(self.histories) != (run, migration) or self.resumed:
+            return
+        with self._timed("run"):
+            state = examination.settle(migration)
+        if state is not None:
+            with self._timed("cache"):
+                keep(run, migration, examination, state)
 
     # -- rooms 3 to 5: seed, run and watch, judge -------------------------------------------------------------------
 
@@ -189,6 +266,7 @@ class Run:
         if target.key in run.judged or target.key in run.lost:
             return
         migrations = run.history.migrations
+        self._resume(run, progress)
         while run.position <= target.index:
             migration = migrations[run.position]
             try:
@@ -216,6 +294,7 @@ class Run:
         examination = run.examination or self._open(run, progress)
         wanted = migration.key in run.wanted
         progress(f"{'examining' if wanted else 'applying'} {migration.key}")
+        self._settle(run, migration, examination)
         with self._timed("run"):
             if not wanted:
                 return examination.apply(migration)
@@ -239,18 +318,18 @@ class Run:
         if examination is None:
             return
         run.unfilled = examination.unfilled()
+        run.seed_notes = examination.seed_notes()
         self.timings["seed"] = self.timings.get("seed", 0.0) + examination.seed_seconds
         self.timings["run"] -= examination.seed_seconds
         if not self.settings.keep:
             with self._timed("close"):
                 _quietly(examination.close)
 
-    def _open(self, run: HistoryRun, progress: Callable[[str], None]) -> Examination:
+    def _open(self, run: HistoryRun, progress: Callable[[str], None], resumed: Resumed | None = None) -> Examination:
         from pytest_pgmigrate.execution.examination import Examination
 
-        examination = Examination(
-            self.start(progress), run.history, self.settings, self._seeder(), self._watch(), self.parts
-        )
+        cluster, seeder, watch = self.start(progress), self._seeder(run), self._watch()
+        examination = Examination(cluster, run.history, self.settings, seeder, watch, self.parts, resumed)
         run.examination = examination
         # Only after an earlier examination was lost is there anything to make up for.
         for earlier in run.history.migrations[: run.position]:
@@ -269,16 +348,19 @@ class Run:
         found = read_queries(self.root / path for path in self.settings.queries)
         queries = tuple(replace(query, file=_relative(query.file, self.root)) for query in found)
         locks = Part.LOCKS in self.parts
-        return Watch(locks or Part.DATA in self.parts, locks, queries)
+        rows = bool(self.settings.rows or self.extras.seeder) and Part.DATA in self.parts
+        return Watch(locks or rows, locks, queries)
 
-    def _seeder(self) -> Seeder | None:
+    def _seeder(self, run: HistoryRun) -> Seeder | None:
         if self.extras.seeder is not None:
             return self.extras.seeder
         if self.settings.rows == 0:
             return None
-        from pytest_pgmigrate.seeding import FakeSeeder
+        if run.seeder is None:
+            from pytest_pgmigrate.seeding import FakeSeeder
 
-        return FakeSeeder(seed=self.settings.seed, rows=self.settings.rows)
+            run.seeder = FakeSeeder(seed=self.settings.seed, rows=self.settings.rows, wanted=run.wanted_rows)
+        return run.seeder
 
     # -- room 6: report ---------------------------------------------------------------------------------------------
 
@@ -297,9 +379,26 @@ class Run:
             ]
             unfilled = run.examination.unfilled() if run.examination is not None else run.unfilled
             found += [NotJudged(f"table {r.table}", _unfilled(r)) for r in unfilled]
+            found += [NotJudged("seeding", note) for note in run.seed_notes]
+        found += [NotJudged("seeding", f"{name}, {where}") for name, where in self._unknown_names()]
         if self._cluster is not None:
             found += [NotJudged("server", note) for note in self._cluster.notes]
         return tuple(found)
+
+    def _unknown_names(self) -> Iterator[tuple[str, str]]:
+        """Names given for seeding that no database had. A file for several histories may mean any of them."""
+        seen = [run.evidence.get(m.key) for run in self.histories for m in run.history.migrations]
+        whole = all(one is not None and one.status == "examined" for one in seen)
+        where = f"which no version {'of the history' if whole else 'filled in this run'} has"
+        by_file: dict[str, list[set[str]]] = {}
+        for run in self.histories:
+            if run.wanted_rows is not None and run.wanted_rows.fingerprint:
+                # One that was not run here may be the one that is meant: it has nothing to say against any name.
+                said: tuple[str, ...] = getattr(run.seeder, "unknown", tuple)()
+                by_file.setdefault(run.wanted_rows.rules.file, []).append(set(said))
+        for found in by_file.values():
+            for name in sorted(set.intersection(*found)):
+                yield name, "which the history does not have" if " names version " in name else where
 
     def document(self) -> Document:
         """The run as the JSON report has it: what reports are made from, and what xdist workers send home."""
@@ -322,7 +421,22 @@ class Run:
             timings=self.timings,
             seed=self.settings.seed,
             rows=self.settings.rows,
+            faker=self._pools_version(),
+            from_cache=self.resumed,
+            ignored_data=self._ignored_data(),
         )
+
+    def _pools_version(self) -> str | None:
+        """The version of Faker, whose words the rows are made of; None when nothing is filled by it."""
+        if self.extras.seeder is not None or self.settings.rows == 0:
+            return None
+        from pytest_pgmigrate.execution.predecessors import pools_version
+
+        return pools_version()
+
+    def _ignored_data(self) -> list[dict[str, Any]]:
+        wanted = (run.evidence[key] for run in self.histories for key in run.evidence if key in run.wanted)
+        return ignored_entries(self.settings.ignore_data, wanted)
 
     def findings(self) -> tuple[Finding, ...]:
         """All findings about what was judged, in history order, silenced ones included."""

@@ -91,7 +91,7 @@ def test_links_to_postgresql_are_to_the_current_manual(page: Path) -> None:
 
 def test_the_readme_fits_and_architecture_stays_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
-    assert len((DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8").splitlines()) <= 80
+    assert len((DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8").splitlines()) <= 110
 
 
 # -- generated ------------------------------------------------------------------------------------------------------------

@@ -103,32 +103,6 @@ def listed(items: Iterable[object]) -> tuple[str, ...]:
     return (*lines[:SHOWN], f"… and {more} more") if more > 0 else tuple(lines)
 
 
-def row_lines(change: TableChange) -> tuple[str, ...]:
-    """The differing rows of one table, by key."""
-    lines = []
-    for row in change.rows:
-        key = ", ".join(f"{name} {value}" for name, value in row.key.items())
-        if row.change == "changed":
-            values = "; ".join(f"{c} was {_value(old)}, is {_value(new)}" for c, (old, new) in row.values.items())
-            lines.append(f"{change.table} row {key}: {values}")
-        else:
-            lines.append(f"{change.table} row {key}: {row.change}")
-    return tuple(lines)
-
-
-def _value(value: str | None) -> str:
-    if value is None:
-        return "NULL"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…'"
-
-
-def counts(change: TableChange) -> str:
-    """``public.users: 20 rows, were 20; columns phone, name differ``."""
-    text = f"{change.table}: {change.new_count} rows, were {change.old_count}"
-    return f"{text}; {', '.join(change.columns)} differ" if change.columns else text
-
-
 def error_details(error: ServerError) -> tuple[str, ...]:
     """Detail, hint and context as the server gave them."""
     lines = []
@@ -177,25 +151,28 @@ def is_unreturnable(change: ObjectChange) -> bool:
     return isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)) and set(old) < set(new)
 
 
+def is_soft(change: ObjectChange) -> bool:
+    """A comment or a statistics target: nothing that changes what a statement does."""
+    return change.change == "changed" and change.attribute in ("comment", "statistics")
+
+
+def is_unpopulated(change: ObjectChange) -> bool:
+    """A materialized view that was filled and is not any more: PMG704 speaks of it."""
+    return change.change == "changed" and change.attribute == "populated" and change.new is False
+
+
 def is_wrong(change: ObjectChange) -> bool:
-    """A difference that is neither column order nor unreturnable."""
-    return not is_only_position(change) and not is_unreturnable(change)
+    """A difference of which no check of its own speaks: column order, comments, what PostgreSQL cannot take back, …"""
+    return not (is_only_position(change) or is_unreturnable(change) or is_soft(change) or is_unpopulated(change))
 
 
-def describe(change: ObjectChange) -> str:
-    """``index public.idx_users_email is left`` — one difference after a down, as a person would say it."""
-    if change.change == "extra":
-        return f"{change.key} is left"
-    if change.change == "missing":
-        return f"{change.key} is gone"
-    if change.attribute == "password":
-        return f"{change.key}: the password is another one"
-    return f"{change.key}: {change.attribute} is {change.new!r}, was {change.old!r}"
-
-
-def consequence(evidence: MigrationEvidence) -> str:
-    """What the second up made of the leftovers, as the end of a sentence."""
+def consequence(evidence: MigrationEvidence, table: str = "") -> str:
+    """What the second up made of the leftovers (those in ``table``), as the end of a sentence."""
     again = evidence.again
-    if again is None or again.name != "up on leftovers" or again.error is None:
+    if again is None or again.name != "up on leftovers":
         return ""
-    return f"; a second up then fails: {again.error.message}"
+    if again.error is not None:
+        return f"; a second up then fails: {again.error.message}"
+    more = sum(c.new_count - c.old_count for c in again.difference.tables if c.table == table)
+    rows = "1 row" if more == 1 else f"{more} rows"
+    return f"; a second up then inserts {rows} more than the first left" if more > 0 else ""

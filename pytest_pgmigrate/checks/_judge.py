@@ -127,7 +127,9 @@ def _reapply(evidence: MigrationEvidence) -> str:
 
 
 def _data(evidence: MigrationEvidence) -> str:
-    if evidence.down is None:
+    # Where there is no way back by declaration, the up on other rows is all there is to judge.
+    declared = bool(evidence.migration.irreversible()) and not evidence.edge.reason
+    if evidence.down is None and not declared:
         return _rollback(evidence) or _blank(evidence)
     return ""
 

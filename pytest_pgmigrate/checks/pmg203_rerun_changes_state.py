@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import counts, data_changes, listed, maker, row_lines, top, writer
+from pytest_pgmigrate.checks._common import data_changes, listed, maker, top, writer
+from pytest_pgmigrate.checks._rows import counts, row_lines
+from pytest_pgmigrate.checks._words import differs
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings
@@ -53,7 +55,7 @@ def rerun_changes_state(evidence: MigrationEvidence, settings: Settings) -> Iter
     statement = next((s for s in (writer(c, evidence.migration.up) for c in rows) if s), None) or next(
         (s for s in (maker(c, evidence.migration.up) for c in objects) if s), None
     )
-    changed = listed([*map(counts, rows), *objects, *step.difference.roles])
+    changed = listed([*map(counts, rows), *map(differs, (*objects, *step.difference.roles))])
     how = "failed part way and left a change" if step.error else "ran again and changed something"
     yield Observation(
         place=statement.place if statement else top(evidence.migration.up),
@@ -61,5 +63,5 @@ def rerun_changes_state(evidence: MigrationEvidence, settings: Settings) -> Iter
         effect="when a deploy is retried after a crash, data is doubled or transformed twice without any error",
         fix=_advice(statement.text if statement else "", evidence.migration.up.file),
         observed={"tables": [c.table for c in rows], "objects": [str(c.key) for c in objects]},
-        details=(*changed, *listed([line for c in rows for line in row_lines(c)])),
+        details=(*changed, *(line for c in rows for line in row_lines(c))),
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import counts, listed
+from pytest_pgmigrate.checks._common import listed
+from pytest_pgmigrate.checks._rows import counts
+from pytest_pgmigrate.checks._words import differs
 from pytest_pgmigrate.model.evidence import MigrationEvidence, ServerError
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.migration import Place, Script
@@ -45,7 +47,7 @@ def partial_apply(evidence: MigrationEvidence, settings: Settings) -> Iterator[O
     if evidence.status not in ("failed", "skipped") or step is None or step.error is None or not step.difference:
         return
     difference = step.difference
-    left = listed([*difference.objects, *map(counts, difference.tables), *difference.roles])
+    left = listed([*map(differs, (*difference.objects, *difference.roles)), *map(counts, difference.tables)])
     if not left:
         return
     yield Observation(

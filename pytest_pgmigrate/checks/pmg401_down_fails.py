@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import (
     acknowledged,
-    counts,
-    describe,
     error_details,
     error_facts,
     is_refusal,
@@ -16,6 +14,8 @@ from pytest_pgmigrate.checks._common import (
     listed,
     short,
 )
+from pytest_pgmigrate.checks._rows import counts
+from pytest_pgmigrate.checks._words import describe
 from pytest_pgmigrate.model.evidence import MigrationEvidence, ServerError
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.migration import Migration

@@ -9,42 +9,23 @@ from pytest_pgmigrate.checks._common import (
     acknowledged,
     consequence,
     data_changes,
-    describe,
     is_wrong,
     last_part,
     listed,
     maker,
-    row_lines,
     short,
     top,
     writer,
 )
+from pytest_pgmigrate.checks._rows import observed_rows, row_lines
+from pytest_pgmigrate.checks._undo import advice
+from pytest_pgmigrate.checks._words import describe, without_echo
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.migration import Place, Script, Statement
 from pytest_pgmigrate.model.state import ObjectChange
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Observation, check
-
-
-def _advice(change: ObjectChange, down: Script, *, by_down: bool) -> str:
-    kind, name = change.key.kind, change.key.name
-    file = down.file.rsplit("/", 1)[-1]
-    if change.change == "extra":
-        if by_down:
-            return f"let {file} not create {kind} {name}: it was not there before the up"
-        if kind == "column":
-            owner, _, column = name.rpartition(".")
-            return f"add to {file}: ALTER TABLE {owner} DROP COLUMN {column};"
-        table = change.key.relation
-        if kind == "constraint":
-            return f"add to {file}: ALTER TABLE {table} DROP CONSTRAINT {name.removeprefix(f'{table} ')};"
-        if kind in ("trigger", "policy", "rule"):
-            return f"add to {file}: DROP {kind.upper()} {name.removeprefix(f'{table} ')} ON {table};"
-        return f"add to {file}: DROP {kind.upper()} {name};"
-    if change.change == "missing":
-        return f"let {file} create {kind} {name} again, exactly as it was"
-    return f"let {file} set {change.attribute} of {kind} {name} back to {change.old!r}"
 
 
 def _blamed(change: ObjectChange, up: Script, down: Script) -> Statement | None:
@@ -72,7 +53,8 @@ def down_leaves_difference(evidence: MigrationEvidence, settings: Settings) -> I
 
     How it is measured:
     The catalog before the up and after the down is compared object by object: columns with type, default and
-    nullability, constraints, indexes, views, functions, triggers, types, sequences, grants, comments, storage.
+    nullability, constraints, indexes, views, functions, triggers, types, sequences, grants, storage,
+    settings of roles and of the database.
 
     How to fix:
     Let the down undo every statement of the up, in reverse order; the finding names the object and the statement
@@ -90,7 +72,7 @@ def down_leaves_difference(evidence: MigrationEvidence, settings: Settings) -> I
     wrong = [c for c in (*step.difference.objects, *step.difference.roles) if is_wrong(c)]
     wrong = [c for c in wrong if not acknowledged(evidence.migration, c.key.name, c.key.relation or c.key.name)]
     groups: dict[Place, list[ObjectChange]] = {}
-    for change in wrong:
+    for change in without_echo(wrong):
         # What is left stands where it was made, what is gone or other where it should have been restored.
         statement = _blamed(change, evidence.migration.up, down)
         groups.setdefault(statement.place if statement else top(down), []).append(change)
@@ -100,7 +82,9 @@ def down_leaves_difference(evidence: MigrationEvidence, settings: Settings) -> I
             place=place,
             message=f"the down leaves a difference: {describe(changes[0])}{more}",
             effect="after a rollback the old release runs on a schema it never had" + consequence(evidence),
-            fix=_advice(changes[0], down, by_down=place.file == down.file and place != top(down)),
+            fix=advice(
+                changes[0], down.file.rsplit("/", 1)[-1], by_down=place.file == down.file and place != top(down)
+            ),
             observed={"objects": [describe(c) for c in changes]},
             details=listed(map(describe, changes)) if len(changes) > 1 else (),
         )
@@ -112,18 +96,24 @@ def down_leaves_difference(evidence: MigrationEvidence, settings: Settings) -> I
         yield Observation(
             place=statement.place if statement else top(down),
             message=f"the down leaves {left} rows in {short(table.table)} that were not there before",
-            effect="the old release meets rows it does not know" + consequence(evidence),
+            effect="the old release meets rows it does not know" + consequence(evidence, table.table),
             fix=f"delete in the down exactly the rows that the up inserted into {short(table.table)}",
-            observed={"table": table.table, "rows_before": table.old_count, "rows_after": table.new_count},
+            observed={
+                "table": table.table,
+                "rows_before": table.old_count,
+                "rows_after": table.new_count,
+                **observed_rows(table),
+            },
             details=row_lines(table),
         )
+    behind = {item.sequence for item in step.behind}  # PMG702 speaks of these
     for sequence in step.difference.sequences:
-        if sequence.forward or sequence.old is None or sequence.new is None:
+        if sequence.forward or sequence.old is None or sequence.new is None or sequence.name in behind:
             continue
         yield Observation(
             place=top(down),
             message=f"the down moves sequence {sequence.name} back: {sequence.new.last_value}, was {sequence.old.last_value}",
-            effect="the next ids collide with rows that exist already",
+            effect="numbers that were given out already are given out again",
             fix=f"remove the setval or RESTART of {sequence.name}",
             observed={"sequence": sequence.name, "old": sequence.old.last_value, "new": sequence.new.last_value},
         )

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import (
-    counts,
-    data_changes,
-    last_part,
-    row_lines,
-    short,
-    top,
-    wholly_acknowledged,
-    writer,
-)
-from pytest_pgmigrate.model.evidence import MigrationEvidence
+from pytest_pgmigrate.checks._common import data_changes, last_part, short, top, wholly_acknowledged, writer
+from pytest_pgmigrate.checks._rows import counts, observed_rows, row_lines
+from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.migration import Script, Statement
 from pytest_pgmigrate.model.state import TableChange
@@ -57,6 +49,21 @@ def _remover(change: TableChange, evidence: MigrationEvidence) -> Statement | No
     return next((s for s in removing if table in map(last_part, s.relations)), None)
 
 
+def _relabelled(change: TableChange, step: Step) -> bool:
+    """Whether the rows only read otherwise because enum labels have other names: PMG402 speaks of the type."""
+    pairs = {
+        pair
+        for c in step.difference.objects
+        if c.attribute == "labels"
+        and isinstance(c.old, tuple)
+        and isinstance(c.new, tuple)
+        and len(c.old) == len(c.new)
+        for pair in zip(c.old, c.new, strict=True)
+    }
+    shown = [pair for row in change.rows for pair in row.values.values()]
+    return bool(pairs and shown) and not change.lost_columns and all(pair in pairs for pair in shown)
+
+
 @check("PMG403", "down-loses-data", part=Part.DATA, severity=Severity.ERROR)
 def down_loses_data(evidence: MigrationEvidence, settings: Settings) -> Iterator[Observation]:
     """Values that existed before the up are gone or changed after the down.
@@ -85,6 +92,8 @@ def down_loses_data(evidence: MigrationEvidence, settings: Settings) -> Iterator
     for change in data_changes(step):
         if change.new_count > change.old_count or wholly_acknowledged(evidence.migration, change):
             continue
+        if _relabelled(change, step):
+            continue
         statement = writer(change, down) or _maker(change, down)
         columns = ", ".join(change.lost_columns or change.columns)
         lost = change.old_count - change.new_count
@@ -107,6 +116,7 @@ def down_loses_data(evidence: MigrationEvidence, settings: Settings) -> Iterator
                 "rows_after": change.new_count,
                 "columns": list(change.columns),
                 "lost_columns": list(change.lost_columns),
+                **observed_rows(change),
             },
             details=row_lines(change),
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import acknowledged, counts, listed, top
+from pytest_pgmigrate.checks._common import acknowledged, listed, top
+from pytest_pgmigrate.checks._rows import counts
+from pytest_pgmigrate.checks._words import differs
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.state import ObjectChange
@@ -15,7 +17,7 @@ from pytest_pgmigrate.registry import Observation, check
 def _done(change: ObjectChange) -> str:
     """What the up did to one object: nothing of it is a fault of the up."""
     words = {"extra": "made by the up", "missing": "dropped by the up"}
-    return f"{change.key} {words[change.change]}" if change.change in words else str(change)
+    return f"{change.key} {words[change.change]}" if change.change in words else differs(change)
 
 
 @check("PMG404", "blank-down", part=Part.ROLLBACK, severity=Severity.ERROR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import SHOWN, acknowledged, is_only_position, last_part, listed, short, top
+from pytest_pgmigrate.checks._words import differs
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.state import ObjectChange
@@ -67,5 +68,5 @@ def column_order_changed(evidence: MigrationEvidence, settings: Settings) -> Ite
             effect="INSERT without a column list, SELECT * by position and COPY mix the columns up",
             fix=f"nothing if every statement on {short(table)} names its columns; otherwise keep the column one release longer",
             observed={"table": table, "columns": len(changes)},
-            details=listed(changes),
+            details=listed(map(differs, changes)),
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pytest_pgmigrate.checks._common import counts, is_only_position, listed, maker, row_lines, top, writer
+from pytest_pgmigrate.checks._common import is_only_position, listed, maker, top, writer
+from pytest_pgmigrate.checks._rows import counts, row_lines
+from pytest_pgmigrate.checks._words import differs
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.state import TableChange
@@ -48,7 +50,7 @@ def second_up_differs(evidence: MigrationEvidence, settings: Settings) -> Iterat
     changes = [*difference.objects, *difference.roles]
     if changes and all(is_only_position(c) for c in changes) and not difference.tables:
         return
-    lines = listed([*changes, *map(counts, difference.tables)])
+    lines = listed([*map(differs, changes), *map(counts, difference.tables)])
     if not lines:
         return
     statement = next((s for s in (writer(c, evidence.migration.up) for c in difference.tables) if s), None) or next(
@@ -60,5 +62,5 @@ def second_up_differs(evidence: MigrationEvidence, settings: Settings) -> Iterat
         effect="a database that was rolled back and migrated again differs from all others",
         fix="make the statement depend on nothing but the state before: explicit keys, ORDER BY where order matters",
         observed={"objects": [str(c.key) for c in changes], "tables": [c.table for c in difference.tables]},
-        details=(*lines, *listed([line for c in difference.tables for line in row_lines(c)])),
+        details=(*lines, *(line for c in difference.tables for line in row_lines(c))),
     )

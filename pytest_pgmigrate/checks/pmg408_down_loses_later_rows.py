@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -13,6 +14,8 @@ from pytest_pgmigrate.model.migration import Script
 from pytest_pgmigrate.model.state import TableChange
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Observation, check
+
+_RENAME = re.compile(r"\bRENAME\s+VALUE\b", re.IGNORECASE)
 
 
 @check("PMG408", "down-loses-later-rows", part=Part.DATA, severity=Severity.ERROR)
@@ -73,7 +76,11 @@ def _only_new(evidence: MigrationEvidence, down: Script | None) -> Iterator[Obse
     groups: dict[tuple[str, str], list[LostEdge]] = defaultdict(list)
     for lost in evidence.edge.lost_later:
         groups[(lost.row.table, lost.row.column)].append(lost)
+    # A label that is named back is the same value under its old name.
+    renamed = down is not None and any(_RENAME.search(statement.text) for statement in down.statements)
     for (table, column), found in groups.items():
+        if renamed and not any(one.gone for one in found):
+            continue
         if down is None or acknowledged(evidence.migration, table, f"{table}.{column}"):
             continue
         statement = writer(TableChange(table, 0, 0), down)

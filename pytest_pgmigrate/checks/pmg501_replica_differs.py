@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import counts, listed, top
+from pytest_pgmigrate.checks._common import listed, top
+from pytest_pgmigrate.checks._rows import counts, row_lines
+from pytest_pgmigrate.checks._words import differs
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.options import Settings
@@ -36,12 +38,12 @@ def replica_differs(evidence: MigrationEvidence, settings: Settings) -> Iterator
     replica = evidence.replica
     if not replica.caught_up or not replica.difference:
         return
-    lines = listed([*replica.difference.objects, *map(counts, replica.difference.tables)])
+    lines = listed([*map(differs, replica.difference.objects), *map(counts, replica.difference.tables)])
     yield Observation(
         place=top(evidence.migration.up),
         message=f"the replica differs from the primary: {lines[0] if lines else 'sequences'}",
         effect="readers on the replica see other data than writers on the primary, and a failover loses the difference",
         fix="keep the table logged (ALTER TABLE … SET LOGGED), or do not read it on replicas",
         observed={"differences": len(replica.difference.objects) + len(replica.difference.tables)},
-        details=lines,
+        details=(*lines, *(line for c in replica.difference.tables for line in row_lines(c))),
     )

@@ -32,7 +32,7 @@ OWN_SERVER = {
 
 # A commit of ours must be flushed (or the replica never hears of it) but never wait for a synchronous standby, which
 # execution uses to hold commits back.
-_MAINTENANCE_OPTIONS = "-c synchronous_commit=local -c statement_timeout=0 -c lock_timeout=0"
+MAINTENANCE_OPTIONS = "-c synchronous_commit=local -c statement_timeout=0 -c lock_timeout=0"
 
 
 class SqlCluster:
@@ -206,7 +206,7 @@ class SqlCluster:
         return self._databases
 
     def _connect_maintenance(self) -> psycopg.Connection[Any]:
-        return self.connect(self._maintenance_database, options=_MAINTENANCE_OPTIONS)
+        return self.connect(self._maintenance_database, options=MAINTENANCE_OPTIONS)
 
     def _connect_replica(self) -> psycopg.Connection[Any]:
         return self.connect(self._maintenance_database, replica=True, options="-c statement_timeout=0")

@@ -54,6 +54,22 @@ class Databases:
         self._made.add(name)
         return name
 
+    def adopt(self, name: str, label: str) -> str:
+        """Take over a database of an earlier run's that came with the data directory; returns its name in this run.
+
+        Raises EngineError when there is none or it cannot be renamed.
+        """
+        ours = database_name(self._token, label, self._used)
+        if token_of(name) is None:
+            raise EngineError(f'refused to rename "{name}": not a name that pgmigrate gives')
+        try:
+            self._run("ALTER DATABASE {} RENAME TO {}", name, ours)
+        except psycopg.Error as error:
+            raise EngineError(f"database {name} could not be taken over: {error}") from error
+        self._used.add(ours)
+        self._made.add(ours)
+        return ours
+
     def drop(self, name: str) -> None:
         """Drop one of our databases, ending its sessions. Raises EngineError for any other name."""
         self._check(name, "drop")

@@ -56,11 +56,18 @@ class RunDirectory:
             self._lock = -1
 
 
-def take_lock(path: Path) -> int:
-    """Create a lock file and hold its lock; returns the descriptor. A sweep may remove it in between: then again."""
+def take_lock(path: Path, *, wait: bool = True) -> int:
+    """Create a lock file and hold its lock; returns the descriptor. A sweep may remove it in between: then again.
+
+    Raises BlockingIOError when somebody else holds it and ``wait`` is False.
+    """
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            os.close(descriptor)
+            raise
         with contextlib.suppress(OSError):
             if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
                 return descriptor

@@ -19,23 +19,25 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg import sql
 
-from pytest_pgmigrate.engines import reaper, settings
+from pytest_pgmigrate.engines import reaper, settings, snapshot
 from pytest_pgmigrate.engines.accounts import Account, server_account
-from pytest_pgmigrate.engines.base import OWN_SERVER, SqlCluster
+from pytest_pgmigrate.engines.base import MAINTENANCE_OPTIONS, OWN_SERVER, SqlCluster
+from pytest_pgmigrate.engines.filled import FilledCache
 from pytest_pgmigrate.engines.names import new_token
-from pytest_pgmigrate.engines.pack import unpack
+from pytest_pgmigrate.engines.pack import Packed, Packer
 from pytest_pgmigrate.engines.rundir import RunDirectory, sweep
-from pytest_pgmigrate.engines.template import reachable, sweep_partial, template_file
+from pytest_pgmigrate.engines.template import build_key, reachable, sweep_partial, template_file
 from pytest_pgmigrate.engines.watchdog import Watchdog
 from pytest_pgmigrate.errors import EngineError
-from pytest_pgmigrate.model.cluster import Node
+from pytest_pgmigrate.model.cluster import Filled, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pytest_pgmigrate.engines.binaries import Binaries
     from pytest_pgmigrate.model.cluster import Want
@@ -66,6 +68,8 @@ class ServerPair(SqlCluster):
         self._account = account
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watchdog: Watchdog | None = None
+        self._cache: FilledCache | None = None
+        self.filled: Filled | None = None
 
     def parameters(self, node: Node, database: str) -> dict[str, str]:
         """Through the socket: quicker than TCP, and no password has to be checked."""
@@ -80,16 +84,30 @@ class ServerPair(SqlCluster):
         except OSError:
             return ""
 
-    def _bring_up(self, binaries: Binaries, want: Want, progress: Callable[[str], None]) -> None:
+    def remember(self, database: str, facts: Mapping[str, Any]) -> bool:
+        """Keep the primary as it is now for the next run that wants this content; see ``model.cluster.Keeps``."""
+        if self._cache is None:
+            return False
+
+        def write(packer: Packer) -> dict[str, Any]:
+            snapshot.copy_running(connection, self._run.path / "primary", packer)
+            return {"database": database, "facts": dict(facts)}
+
+        try:
+            with self.connect(database, options=MAINTENANCE_OPTIONS) as connection:
+                return not snapshot.cannot_be_kept(connection) and self._cache.save(write)
+        except (psycopg.Error, EngineError):
+            return False
+
+    def _bring_up(self, binaries: Binaries, want: Want, progress: Callable[[str], None], packed: Packed | None) -> None:
+        """Start from ``packed``, or from the template of these binaries."""
         self._watchdog = Watchdog(["-I", "-S", str(Path(reaper.__file__).absolute()), str(self._run.path)])
-        base = settings.as_file(settings.base_settings(binaries.version[0]))
-        template = template_file(binaries, self._account, self._run.path, base)
         wanted = settings.checked(want.settings)
-        progress("starting a primary and its replica")
-        # Both directories are written at once, and the primary starts while the replica's may still be on its way.
-        with ThreadPoolExecutor(1) as pool:
-            copying = pool.submit(self._copy, "replica", template, self._standby_settings(wanted))
-            self._copy("primary", template, wanted)
+        with contextlib.closing(packed or self._template(binaries)) as source, ThreadPoolExecutor(1) as pool:
+            progress("starting a primary and its replica")
+            # Both directories are written at once, and the primary starts while the replica's may still be on its way.
+            copying = pool.submit(self._copy, "replica", source, self._standby_settings(wanted))
+            self._copy("primary", source, wanted)
             self._launch("primary", binaries)
             copying.result()
         self._launch("replica", binaries)
@@ -97,21 +115,30 @@ class ServerPair(SqlCluster):
         self._set_password()
         self._wait_until_ready("replica")
         self._read_version()
+        if packed is not None:
+            self.filled = Filled(self._made().adopt(packed.facts["database"], "work"), packed.facts["facts"])
         self._wait_until_streaming()
         self.wait_for_replica(timeout=PATIENCE)
 
-    def _copy(self, role: str, template: Path, lines: dict[str, str]) -> None:
+    def _template(self, binaries: Binaries) -> Packed:
+        template = template_file(binaries, self._account, self._run.path, _base_settings(binaries))
+        try:
+            return Packed(template)
+        except (OSError, ValueError) as error:
+            raise EngineError(f"{template} could not be read: {error}; remove it") from error
+
+    def _copy(self, role: str, source: Packed, lines: dict[str, str]) -> None:
         target = self._run.path / role
         try:
-            unpack(template, target, self._account)
+            source.unpack(target, self._account)
             with open(target / "postgresql.conf", "a", encoding="utf-8") as file:
                 file.write(settings.as_file(lines))
             if role == "replica":
                 signal_file = target / "standby.signal"
                 signal_file.touch(mode=0o600)
                 self._account.own(signal_file)
-        except (OSError, ValueError) as error:
-            raise EngineError(f"{template} could not be copied to {target}: {error}") from error
+        except OSError as error:
+            raise EngineError(f"{source.file} could not be copied to {target}: {error}") from error
 
     def _standby_settings(self, wanted: dict[str, str]) -> dict[str, str]:
         source = f"host={self._run.path} port={self.primary.port} user=postgres sslmode=disable"
@@ -185,27 +212,48 @@ class ServerPair(SqlCluster):
 def start_pair(engine: str, binaries: Binaries, want: Want, progress: Callable[[str], None]) -> ServerPair:
     """Start a pair from these binaries; returns when a write on the primary was seen on the replica.
 
-    Raises EngineError with the end of the server's log.
+    When the wanted content is in the cache, the pair has it. Raises EngineError with the end of the server's log.
     """
     account = server_account()
     sweep_runs()
     usable = reachable(binaries, account)
-    attempts = 5
+    cache = _cache(usable, account, want)
+    attempts, look = 5, cache is not None
     while True:
         attempts -= 1
         token = new_token()
+        packed = cache.open() if cache is not None and look else None
         cluster = ServerPair(engine, RunDirectory(token, account), token, _free_ports(), account)
         try:
-            cluster._bring_up(usable, want, progress)
+            cluster._bring_up(usable, want, progress, packed)
         except PortTaken as error:
             cluster.close()
             if not attempts:
                 raise EngineError(f"{error}, five times in a row") from error
-        except BaseException:
+        except BaseException as error:
             cluster.close()
-            raise
+            if cache is None or packed is None or not isinstance(error, (EngineError, psycopg.Error)):
+                raise
+            # Whole, but no server starts from it: without it one may.
+            cache.remove()
+            look = False
         else:
+            if cache is not None:
+                cluster._cache = cache
+                cluster.capabilities |= {"keeps"}
             return cluster
+
+
+def _cache(binaries: Binaries, account: Account, want: Want) -> FilledCache | None:
+    """Where the wanted content is kept, if it may be."""
+    if not want.content:
+        return None
+    build = build_key(binaries, account, _base_settings(binaries))
+    return FilledCache(want.content, build, settings.checked(want.settings), want.cache_bytes)
+
+
+def _base_settings(binaries: Binaries) -> str:
+    return settings.as_file(settings.base_settings(binaries.version[0]))
 
 
 def sweep_runs() -> int:

@@ -1,12 +1,12 @@
 """What is kept between runs: an initialised data directory per build of PostgreSQL, and readable copies of binaries.
 
-One directory, ``cache_directory()``, 30 MB per build; it is the only thing that stays on disk and may be deleted at any time.
+One directory, ``cache_directory()``, 30 MB per build and what ``filled.py`` keeps there; it is the only thing that stays on
+disk and may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.engines.accounts import Account
     from pytest_pgmigrate.engines.binaries import Binaries
 
-FORMAT = "2"
+FORMAT = "3"
 KEPT_DAYS = 30
 """A template that nobody used for so long is removed."""
 
@@ -57,7 +57,7 @@ def template_file(binaries: Binaries, account: Account, scratch: Path, settings:
     ``scratch`` is a directory of the run, where initdb works: if we are killed, it goes with the run.
     Raises EngineError with initdb's own words.
     """
-    final = _ready_cache() / f"template-{_key(binaries, account, settings)}"
+    final = ready_cache() / f"template-{build_key(binaries, account, settings)}"
     if final.exists():
         _mark_used(final)
         return final
@@ -69,8 +69,8 @@ def template_file(binaries: Binaries, account: Account, scratch: Path, settings:
                 file.write(settings)
             (built / "pg_hba.conf").write_text(HBA, encoding="utf-8")
             try:
-                pack(built, _partial(final))
-                os.rename(_partial(final), final)
+                pack(built, partial_of(final))
+                os.rename(partial_of(final), final)
             except OSError as error:
                 raise EngineError(f"the template could not be written to {final.parent}: {error}") from error
             finally:
@@ -86,12 +86,12 @@ def reachable(binaries: Binaries, account: Account) -> Binaries:
         raise EngineError(f"{binaries.bindir} cannot be executed by user {account.uid}, which the servers run as")
     stamp = os.stat(binaries.bindir / "postgres").st_mtime_ns
     name = hashlib.sha256(f"{binaries.bindir} {binaries.version} {stamp}".encode()).hexdigest()[:16]
-    final = _ready_cache() / f"binaries-{name}"
+    final = ready_cache() / f"binaries-{name}"
     if not final.exists():
         with _building(final):
             if not final.exists():
-                _copy_roots(binaries, _partial(final))
-                os.rename(_partial(final), final)
+                _copy_roots(binaries, partial_of(final))
+                os.rename(partial_of(final), final)
     bindir = final / binaries.bindir.relative_to(binaries.roots[0].parent)
     if not _runs(bindir, account):
         raise EngineError(f"{binaries.bindir} was copied to {final}, but user {account.uid} cannot run it there")
@@ -103,16 +103,14 @@ def sweep_partial() -> None:
     cache = cache_directory()
     with contextlib.suppress(OSError):
         for partial in cache.glob("*.partial"):
-            descriptor = os.open(
-                cache / (partial.name.removesuffix(".partial") + ".lock"), os.O_CREAT | os.O_RDWR, 0o600
-            )
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _discard(partial)
-            except OSError:
-                continue  # being built right now
-            finally:
-                os.close(descriptor)
+            lock = lock_of(cache / partial.name.removesuffix(".partial"))
+            with contextlib.suppress(OSError):  # being built right now
+                descriptor = take_lock(lock, wait=False)
+                try:
+                    discard(partial)
+                    lock.unlink()
+                finally:
+                    os.close(descriptor)
 
 
 def _mark_used(entry: Path) -> None:
@@ -124,7 +122,8 @@ def _mark_used(entry: Path) -> None:
                 other.unlink()
 
 
-def _key(binaries: Binaries, account: Account, settings: str) -> str:
+def build_key(binaries: Binaries, account: Account, settings: str) -> str:
+    """Names a build of PostgreSQL on this machine, as ``account`` runs it with these settings."""
     parts = [
         FORMAT,
         binaries.version,
@@ -139,7 +138,8 @@ def _key(binaries: Binaries, account: Account, settings: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def _ready_cache() -> Path:
+def ready_cache() -> Path:
+    """The cache, made when it is not there. Raises EngineError when somebody else may write to it."""
     cache = cache_directory()
     try:
         cache.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -154,22 +154,28 @@ def _ready_cache() -> Path:
 @contextlib.contextmanager
 def _building(final: Path) -> Iterator[None]:
     """One builder at a time; what a dead one left is removed. Two runs that need the same entry build it once."""
-    descriptor = take_lock(final.with_name(final.name + ".lock"))
+    descriptor = take_lock(lock_of(final))
     try:
-        _discard(_partial(final))
+        discard(partial_of(final))
         yield
     finally:
         os.close(descriptor)
 
 
-def _discard(path: Path) -> None:
+def discard(path: Path) -> None:
     """Remove a file or a directory, if it is there."""
     shutil.rmtree(path, ignore_errors=True)
     with contextlib.suppress(OSError):
         path.unlink()
 
 
-def _partial(final: Path) -> Path:
+def lock_of(final: Path) -> Path:
+    """The lock of whoever writes an entry."""
+    return final.with_name(final.name + ".lock")
+
+
+def partial_of(final: Path) -> Path:
+    """Where an entry lies while it is being written."""
     return final.with_name(final.name + ".partial")
 
 

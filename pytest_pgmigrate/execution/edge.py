@@ -89,10 +89,14 @@ def examine(
         drill = LaterEdgeDrill(trials, migration, seeder, room, downward)
         later = drill.run(lambda *group: group not in known and group[:2] in there)
         found = replace(found, assumptions=(*found.assumptions, *later.assumptions), lost_later=later.lost)
-    if assumed is not None and not any(one.error.place == assumed.place for one in found.assumptions):
-        fitted = Assumption(Direction.UP, assumed, fitted=True)
-        found = replace(found, assumptions=(fitted, *found.assumptions))
-    return found
+    if any(assumed is not None and one.error.place == assumed.place for one in found.assumptions):
+        return found
+    return replace(found, assumptions=(*fitted(assumed), *found.assumptions))
+
+
+def fitted(assumed: ServerError | None) -> tuple[Assumption, ...]:
+    """The assumption of an up that failed before the rows were made to fit."""
+    return () if assumed is None else (Assumption(Direction.UP, assumed, fitted=True),)
 
 
 class EdgeDrill:

@@ -1,24 +1,48 @@
-"""Lane B: what an application wrote after the deploy must survive the rollback, and so must every row of before."""
+"""Lane B: what an application wrote after the deploy must survive the rollback, and so must every row of before.
+
+Rows stay on the server (``kept``), whatever their number; looked up again are those of tables that the up or the down may
+have changed (``since``).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_pgmigrate.execution import reused
+from pytest_pgmigrate.execution import survived
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
+from pytest_pgmigrate.execution.kept import Copy, Kept
 from pytest_pgmigrate.execution.names import plain
-from pytest_pgmigrate.execution.rows import Key, TableRows, read_rows
+from pytest_pgmigrate.execution.rows import Table, read_tables
+from pytest_pgmigrate.execution.since import Since, changed, reshaped
+from pytest_pgmigrate.execution.unkeyed import Unkeyed
 from pytest_pgmigrate.model.evidence import LaterRows, LostRows
 from pytest_pgmigrate.model.migration import Direction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.model.cluster import Seeder
     from pytest_pgmigrate.model.migration import Migration
 
-_EXAMPLES = 3
+_PASSES = 3
+"""Rows that others refer to are deleted after those: as many levels of references as are followed."""
+
+Tables = Mapping[str, Table]
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What is known on the way: tables before and after the up, copies, and what the up left as it was."""
+
+    kept: Kept
+    since: Since
+    before: Tables
+    copies: dict[str, Copy]
+    migrated: Tables = field(default_factory=dict)
+    by_up: set[str] = field(default_factory=set)
+    beside: dict[str, survived.Kin] = field(default_factory=dict)
+    """The tables that the up may have changed, beside their rows of before, when later rows are written."""
 
 
 def examine(database: Database, migration: Migration, seeder: Seeder, rows: int, *, room: bool = True) -> LaterRows:
@@ -27,102 +51,122 @@ def examine(database: Database, migration: Migration, seeder: Seeder, rows: int,
     ``room``: the up lets tables hold more than before. The rows then fit the version before as well; what only the new
     version can hold is tried apart (edge.py).
     """
-    before = read_rows(database.control, OUR_SCHEMAS)
-    also = seeder.read_schema(database.control, exclude_schemas=OUR_SCHEMAS) if room else None
+    with Since(database) as since:
+        return _examine(database, migration, seeder, rows, since, room=room)
+
+
+def _examine(
+    database: Database, migration: Migration, seeder: Seeder, rows: int, since: Since, *, room: bool
+) -> LaterRows:
+    control = database.control
+    before = read_tables(control, OUR_SCHEMAS)
+    kept = Kept(control)
+    lane = _Lane(kept, since, before, kept.before(table for table in before.values() if table.key))
+    also = seeder.read_schema(control, exclude_schemas=OUR_SCHEMAS) if room else None
+    since.mark()
     up = database.run("up before later rows", migration, Direction.UP, watched=False)
     if up.error is not None:
         return LaterRows(ran=True, up=up, reason=f"the up fails in a second database: {up.error.message}")
-    migrated = read_rows(database.control, OUR_SCHEMAS)
-    # A table that the up makes and fills is a backup or reference data: no application writes to it.
-    made = [plain(table) for table, now in migrated.items() if table not in before and now.rows]
-    seeder.fill(database.control, exclude_schemas=OUR_SCHEMAS)
-    after_up, migrated = migrated, read_rows(database.control, OUR_SCHEMAS)
-    reports = seeder.write_more(
-        database.control, exclude_schemas=OUR_SCHEMAS, rows=rows, exclude_tables=made, also=also
-    )
-    written = read_rows(database.control, OUR_SCHEMAS)
-    if reused.remove(database.control, before, after_up, written):
-        written = read_rows(database.control, OUR_SCHEMAS)
+    lane.migrated = read_tables(control, OUR_SCHEMAS)
+    lane.by_up = changed(before, lane.migrated, since.written())
+    made = _made(lane)
+    gone = _beside_before(lane)
+    seeder.fill(control, exclude_schemas=OUR_SCHEMAS)
+    _keep_keys(lane)
+    kept.mark()
+    reports = seeder.write_more(control, exclude_schemas=OUR_SCHEMAS, rows=rows, exclude_tables=made, also=also)
+    for name in gone * _PASSES:
+        kept.delete_reused(lane.migrated[name])
+    later = kept.later({name: lane.migrated[name] for name in _followed(lane)}, lane.copies)
+    unkeyed = Unkeyed(kept, before, lane.migrated)
+    since.mark()
     down = database.run("down after later rows", migration, Direction.DOWN, watched=False)
     count = sum(report.filled for report in reports)
     if down.error is not None:
         return LaterRows(ran=True, written=count, up=up, down=down)
-    now = read_rows(database.control, OUR_SCHEMAS)
-    lost = [*_lost_before(before, now, down.started_at), *_lost_later(before, migrated, written, now, down.started_at)]
-    return LaterRows(ran=True, written=count, up=up, down=down, lost=tuple(lost))
+    now = read_tables(control, OUR_SCHEMAS)
+    by_down = changed(lane.migrated, now, since.written())
+    lost = [
+        *_lost_before(lane, now, by_down, down.started_at),
+        *_lost_later(lane, later, now, by_down, down.started_at),
+    ]
+    notes = [f"{name} cannot be read: {reason}" for name, reason in kept.failed.items()] + unkeyed.doubts(now, by_down)
+    return LaterRows(True, count, up, down, tuple(lost), reason="; ".join(notes))
 
 
-def _lost_before(before: Mapping[str, TableRows], now: Mapping[str, TableRows], since: str) -> Iterable[LostRows]:
-    for table, old in before.items():
-        new = now.get(table)
-        if new is None or not old.key or new.key != old.key:
+def _made(lane: _Lane) -> list[str]:
+    """Tables that the up makes and fills: a backup or reference data, to which no application writes."""
+    new = {name: table for name, table in lane.migrated.items() if name not in lane.before}
+    queries = {name: f"SELECT ARRAY[count(*)] FROM (SELECT FROM {t.source} LIMIT 1) one" for name, t in new.items()}
+    return [plain(name) for name, (filled,) in lane.kept.numbers(queries).items() if filled]
+
+
+def _followed(lane: _Lane) -> list[str]:
+    """Tables whose rows can be told by one key before and after the up."""
+    return [n for n, copy in lane.copies.items() if n in lane.migrated and copy.table.same_key(lane.migrated[n])]
+
+
+def _beside_before(lane: _Lane) -> list[str]:
+    """See what the up did to rows of before, and note the keys that it took away; returns the tables with such keys.
+
+    Rows with such a key are removed again after later rows are written: no application reuses a key, and a down that
+    restores the row of before would collide.
+    """
+    lane.beside = _compare(lane, (name for name in _followed(lane) if name in lane.by_up))
+    gone = [name for name, kin in lane.beside.items() if kin.found < kin.kept]
+    for name in gone:
+        lane.kept.gone(lane.copies[name], lane.migrated[name])
+    return gone
+
+
+def _keep_keys(lane: _Lane) -> None:
+    """Keep the keys of before later rows are written, where they are not those of before the up."""
+    # Tables that were empty have rows now.
+    lane.beside.update(_compare(lane, [name for name, kin in lane.beside.items() if kin.kept and not kin.rows]))
+    followed = set(_followed(lane))
+    for name in lane.copies.keys() & lane.migrated.keys():
+        rekeyed = name not in followed and bool(lane.migrated[name].key)
+        if rekeyed or (name in lane.beside and not lane.beside[name].same_keys):
+            lane.kept.keys(lane.migrated[name])
+
+
+def _compare(lane: _Lane, names: Iterable[str]) -> dict[str, survived.Kin]:
+    return survived.compare(lane.kept, {name: lane.copies[name] for name in names}, lane.migrated)
+
+
+def _lost_before(lane: _Lane, now: Tables, by_down: set[str], since: str) -> list[LostRows]:
+    wanted = {}
+    suspects = lane.by_up | by_down | reshaped(lane.before, now)
+    for name, copy in lane.copies.items():
+        old, new = copy.table, now.get(name)
+        if new is None or not old.same_key(new) or name not in suspects:
             continue
-        columns = [c for c in old.types if new.types.get(c) == old.types[c]]
-        found = _compare(table, "before", dict(old.rows), new, columns, since)
-        if found is not None:
-            yield found
+        columns = tuple(c for c, column in old.columns.items() if _type(new, c) == column.type)
+        wanted[name] = survived.Expected(copy, new, columns)
+    return survived.lost(lane.kept, "before", wanted, since)
 
 
-def _lost_later(
-    before: Mapping[str, TableRows],
-    migrated: Mapping[str, TableRows],
-    written: Mapping[str, TableRows],
-    now: Mapping[str, TableRows],
-    since: str,
-) -> Iterable[LostRows]:
-    for table, old in before.items():
-        middle, full, new = migrated.get(table), written.get(table), now.get(table)
-        # A table that the up drops or gives another key has no later rows to keep under the old name.
-        if middle is None or full is None or new is None or not old.key or not (old.key == full.key == new.key):
+def _lost_later(lane: _Lane, later: Mapping[str, Copy], now: Tables, by_down: set[str], since: str) -> list[LostRows]:
+    """A table that the up drops or gives another key has no later rows to keep under the old name."""
+    wanted = {}
+    for name, copy in later.items():
+        new = now.get(name)
+        if new is None or not copy.table.same_key(new) or name not in by_down:
             continue
-        later = {key: row for key, row in full.rows.items() if key not in middle.rows}
-        columns = [c for c in old.types if _untouched(c, old, middle, full, new)]
-        found = _compare(table, "later", later, new, columns, since)
-        if found is not None:
-            yield found
-
-
-def _untouched(column: str, old: TableRows, middle: TableRows, full: TableRows, new: TableRows) -> bool:
-    """A column that the migration leaves alone: same type throughout, no old value changed by the up."""
-    kind = old.types[column]
-    if not (full.types.get(column) == kind == new.types.get(column)):
-        return False
-    return all(middle.rows.get(key, {}).get(column) == row[column] for key, row in old.rows.items())
-
-
-def _compare(
-    table: str,
-    kind: str,
-    expected: Mapping[Key, Mapping[str, str | None]],
-    new: TableRows,
-    columns: list[str],
-    since: str,
-) -> LostRows | None:
-    missing = [key for key in expected if key not in new.rows]
-    changed: dict[Key, list[str]] = {}
-    for key, row in expected.items():
-        found = new.rows.get(key)
-        if found is None:
-            continue
-        differing = [c for c in columns if found[c] != row[c] and not _is_clock(new.types[c], found[c], since)]
-        if differing:
-            changed[key] = differing
-    if not missing and not changed:
-        return None
-    names = tuple(dict.fromkeys(column for columns_ in changed.values() for column in columns_))
-    examples = [f"{_key_text(new.key, key)}: gone" for key in missing[:_EXAMPLES]]
-    for key, differing in list(changed.items())[: _EXAMPLES - len(examples)]:
-        column = differing[0]
-        examples.append(
-            f"{_key_text(new.key, key)}: {column} was {expected[key][column]!r}, is {new.rows[key][column]!r}"
+        # Columns that the migration leaves alone: the same type throughout, and no old value changed by the up.
+        columns = tuple(
+            c
+            for c, column in lane.before[name].columns.items()
+            if column.type == _type(copy.table, c) == _type(new, c) and not _changed(lane, name, c)
         )
-    return LostRows(table, kind, len(expected), len(missing), len(changed), names, tuple(examples))
+        wanted[name] = survived.Expected(copy, new, columns)
+    return survived.lost(lane.kept, "later", wanted, since)
 
 
-def _is_clock(kind: str, value: str | None, since: str) -> bool:
-    """A value that a trigger or the down itself took from the clock during the down."""
-    return kind.startswith("timestamp") and value is not None and value[:19] >= since[:19].replace("T", " ")
+def _changed(lane: _Lane, name: str, column: str) -> bool:
+    return name in lane.beside and column in lane.beside[name].changed
 
 
-def _key_text(names: tuple[str, ...], key: Key) -> str:
-    return ", ".join(f"{name} {value}" for name, value in zip(names, key, strict=False))
+def _type(table: Table, column: str) -> str | None:
+    found = table.columns.get(column)
+    return found.type if found is not None else None

@@ -15,21 +15,25 @@ from pytest_pgmigrate.model.migration import Direction
 if TYPE_CHECKING:
     import psycopg
 
+    from pytest_pgmigrate.execution.predecessors import Resumed
     from pytest_pgmigrate.model.cluster import Cluster
     from pytest_pgmigrate.model.migration import Migration
     from pytest_pgmigrate.options import Settings
 
 
 class Workspace:
-    """Owns the databases of one history's run."""
+    """Owns the databases of one history's run, which starts in an empty database or in one that an earlier run kept."""
 
-    def __init__(self, cluster: Cluster, settings: Settings, watch: Watch = WATCH) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: Settings, watch: Watch = WATCH, resumed: Resumed | None = None
+    ) -> None:
         self.cluster = cluster
         self.settings = settings
         self.watch = watch
-        self.applied: list[Migration] = []
+        self.applied: list[Migration] = list(resumed.applied) if resumed is not None else []
         self.base: str | None = None
-        self.work = self._open(cluster.create_database("work"), fresh=True)
+        name = resumed.database if resumed is not None else cluster.create_database("work")
+        self.work = self._open(name, fresh=resumed is None)
 
     def _open(self, name: str, *, fresh: bool) -> Database:
         return Database(self.cluster, name, self.settings, fresh=fresh, watch=self.watch)

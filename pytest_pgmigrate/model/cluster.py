@@ -31,6 +31,12 @@ class Want:
     settings: Mapping[str, str] = field(default_factory=dict)
     """Extra server settings (postgresql.conf)."""
 
+    content: str = ""
+    """What the primary would hold if an earlier run had kept it: a digest, see ``Keeps``; "" for an empty server."""
+
+    cache_bytes: int = 0
+    """What everything that is kept between runs may take together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Availability:
@@ -77,7 +83,7 @@ class Cluster(Protocol):
     primary: Node
     replica: Node | None
     capabilities: frozenset[str]
-    """Of ``replica``, ``superuser``, ``logs``, ``pause_replay``, ``server_settings``."""
+    """Of ``replica``, ``superuser``, ``logs``, ``pause_replay``, ``server_settings``, ``keeps`` (then it is a ``Keeps``)."""
 
     notes: tuple[str, ...]
     """What could therefore not be judged, in words; shown in the summary."""
@@ -119,6 +125,29 @@ class Cluster(Protocol):
         """Stop and remove everything. Idempotent; never raises for what is already gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a server started with: the database that an earlier run kept, under its name in this run."""
+
+    database: str
+    facts: Mapping[str, Any]
+    """What that run said about it: JSON values."""
+
+
+class Keeps(Protocol):
+    """A cluster that can be kept for later runs with the content that was wanted."""
+
+    filled: Filled | None
+    """That content, when it was there."""
+
+    def remember(self, database: str, facts: Mapping[str, Any]) -> bool:
+        """Keep the primary as it is now, with its one database of ours; whether that could be done.
+
+        To be called when that content is there, nothing else is, and no transaction runs. Never raises: a run that cannot
+        keep anything goes on.
+        """
+
+
 class Engine(Protocol):
     """A way to get PostgreSQL servers."""
 
@@ -139,7 +168,7 @@ class SeedReport:
     """What seeding did to one table.
 
     ``status``: full; saturated (a unique index or sequence admits no more rows); partial; trigger-bypassed (filled with
-    the table's own triggers off, for they refused every row); empty.
+    the table's own triggers off, for they refused every row); empty; skipped (the user wants none in it).
     """
 
     table: str

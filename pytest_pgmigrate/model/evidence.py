@@ -47,6 +47,36 @@ class SessionLeak:
 
 
 @dataclass(frozen=True, slots=True)
+class IgnoredData:
+    """Values that differ and that the user's list leaves out; ``column`` "" is the whole table.
+
+    ``rows`` is how many differ, 0 where they were not counted.
+    """
+
+    pattern: str
+    table: str
+    column: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceBehind:
+    """A sequence that will give values which its column holds already.
+
+    ``next_value`` is what nextval gives next, ``taken`` the first value from there on that a row has, ``furthest`` the
+    last one (the largest, of a descending sequence the smallest). The column is unique, so that INSERT fails there.
+    """
+
+    sequence: str
+    table: str
+    column: str
+    next_value: int
+    taken: int
+    furthest: int
+    increment: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One pass of one script: up, down, up again, rerun.
 
@@ -70,6 +100,15 @@ class Step:
 
     difference: Difference = field(default_factory=Difference)
     explained: tuple[str, ...] = ()
+    ignored: tuple[IgnoredData, ...] = ()
+    """What differed too, and ``--pgmigrate-ignore-data`` leaves out of ``difference``."""
+
+    behind: tuple[SequenceBehind, ...] = ()
+    """Sequences that stand behind their column after this step and did not before the migration."""
+
+    unpopulated: tuple[str, ...] = ()
+    """Materialized views without data after this step that had some, or were not there, before the migration."""
+
     seen: Mapping[str, object] = field(default_factory=dict)
     """What each probe reports, by the probe's name."""
 
@@ -107,6 +146,7 @@ class LaterRows:
     up: Step | None = None
     down: Step | None = None
     lost: tuple[LostRows, ...] = ()
+    ignored: tuple[IgnoredData, ...] = ()
     reason: str = ""
     """Why the lane did not run or could not be judged, in words."""
 

@@ -104,6 +104,18 @@ class TableChange:
     lost_columns: tuple[str, ...] = ()
     """Columns that held values before and hold none now (dropped and added again, or reset)."""
 
+    key: tuple[str, ...] = ()
+    """The primary key, when both states have the same one."""
+
+    by_column: Mapping[str, int] = field(default_factory=dict)
+    """In how many of the rows that were looked at a column differs."""
+
+    by_change: Mapping[str, int] = field(default_factory=dict)
+    """How many of the rows that were looked at are ``missing``, ``extra`` or ``changed``."""
+
+    all_looked_at: bool = True
+    """False when there are so many differing rows that only the first ones were looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class SequenceChange:

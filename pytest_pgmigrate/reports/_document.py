@@ -9,6 +9,7 @@ from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Finding, NotJudged
 from pytest_pgmigrate.model.migration import Migration
 from pytest_pgmigrate.model.watch import Scaled
+from pytest_pgmigrate.reports._ignored import merge_ignored
 from pytest_pgmigrate.reports._statements import statement_entries
 
 SCHEMA_VERSION = 1
@@ -39,8 +40,15 @@ def build(
     timings: Mapping[str, float],
     seed: int,
     rows: int,
+    faker: str | None = None,
+    from_cache: tuple[str, str] | None = None,
+    ignored_data: Iterable[Mapping[str, object]] = (),
 ) -> Document:
-    """Assemble the document. Timings are seconds per room; they are information, never a verdict."""
+    """Assemble the document. Timings are seconds per room; they are information, never a verdict.
+
+    ``faker``: the version whose words the rows are made of, None when none are; ``from_cache``: first and last version that
+    were found applied and filled.
+    """
     return {
         "schema_version": SCHEMA_VERSION,
         "tool": TOOL,
@@ -49,11 +57,13 @@ def build(
         "postgresql": postgresql,
         "seed": seed,
         "rows": rows,
+        "seeding": {"seed": seed, "rows": rows, "faker": faker, "from_cache": list(from_cache) if from_cache else None},
         "history": [dict(entry) for entry in history],
         "findings": [finding_entry(finding) for finding in findings],
         "not_judged": [
             {"subject": n.subject, "reason": n.reason, "migration": n.migration, "part": n.part} for n in not_judged
         ],
+        "ignored_data": [dict(entry) for entry in ignored_data],
         "timings": {room: round(seconds, 4) for room, seconds in timings.items()},
     }
 
@@ -121,7 +131,10 @@ def merge(documents: Iterable[Document]) -> Document:
             continue
         merged["engine"] = merged["engine"] or document["engine"]
         merged["postgresql"] = merged["postgresql"] or document["postgresql"]
+        if merged["seeding"]["from_cache"] is None:
+            merged["seeding"] = {**merged["seeding"], "from_cache": document["seeding"]["from_cache"]}
         merged["history"] = _merge_history(merged["history"], document["history"])
+        merged["ignored_data"] = merge_ignored(merged["ignored_data"], document["ignored_data"])
         for key in ("findings", "not_judged"):
             merged[key] = merged[key] + [item for item in document[key] if item not in merged[key]]
         for room, seconds in document["timings"].items():

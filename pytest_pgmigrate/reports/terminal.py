@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pytest_pgmigrate.reports._document import Document
+from pytest_pgmigrate.reports._ignored import ignored_lines
 
 FAMILIES = {
     "1": "history",
@@ -70,6 +71,16 @@ def summary_line(document: Document) -> str:
     return " · ".join(words) if words else "no errors, no warnings"
 
 
+def cache_line(document: Document) -> str:
+    """Which migrations were not applied again, or ""."""
+    seeding = document["seeding"]
+    if not seeding["from_cache"]:
+        return ""
+    first, last = seeding["from_cache"]
+    versions = first if first == last else f"{first}\u2013{last}"
+    return f"from the cache: {versions} applied{' and filled' if seeding['rows'] else ''}"
+
+
 def shown(document: Document, *, verbose: bool) -> list[dict[str, Any]]:
     """The findings of the summary, errors being shown with their items: warnings; with ``verbose`` information too."""
     severities = ("warning", "info") if verbose else ("warning",)
@@ -105,6 +116,7 @@ class TerminalReport:
     def render(self, document: Document) -> str:
         """All findings, what was not judged, and the summary line."""
         lines = [line for f in document["findings"] for line in (*finding_lines(f), "")]
+        lines += ignored_lines(document["ignored_data"])
         lines += [f"not judged: {line}" for line in not_judged_lines(document["not_judged"])]
         return "\n".join([*lines, summary_line(document)]) + "\n"
 

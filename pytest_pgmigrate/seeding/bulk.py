@@ -34,6 +34,8 @@ def grow(session: Session, table: Table, builder: RowBuilder, count: int) -> int
     Columns of no unique index are copied from one pool row together, so whatever held between them holds again;
     the CHECKs about the others are asked once more.
     """
+    if table.generated_by_user & _numbered_by_user(table, builder):
+        return 0  # what the user's way makes of a row's number is known for rows made one by one only
     fresh = _expressions(table, builder)
     pairs = _pairs(session, builder) if builder.finite else _Pairs()
     if fresh is None or pairs is None or count < 1:
@@ -56,6 +58,12 @@ def grow(session: Session, table: Table, builder: RowBuilder, count: int) -> int
     return added
 
 
+def _numbered_by_user(table: Table, builder: RowBuilder) -> frozenset[str]:
+    """Columns that cannot be copied from a pool row, and whose values would be the user's: unique ones, SQL of ``i``."""
+    finite = {column for unique in builder.finite for column in unique.columns}
+    return builder.distinct | finite | {name for name, given in table.given.items() if given.sql}
+
+
 def _expressions(table: Table, builder: RowBuilder) -> dict[str, str] | None:
     """An expression for every column that must differ, None when there is one for which none is known."""
     if builder.spans:
@@ -70,7 +78,7 @@ def _expressions(table: Table, builder: RowBuilder) -> dict[str, str] | None:
             if expression is None:
                 return None
             found[column.name] = expression
-        elif _identifies(column, table, builder) and column.name not in checked:
+        elif _identifies(column, table, builder) and column.name not in checked | table.generated_by_user:
             found[column.name] = _text(column)
     return found
 

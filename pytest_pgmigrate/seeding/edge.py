@@ -80,8 +80,14 @@ class EdgeWriter:
             # A key is the row's own, but a partition key is part of it.
             tried = listed(column, hint) if column.name in table.key else edges(column, existing.get(column.name), hint)
             for name, value in tried:
-                if name == NULL or column.name not in builder.linked:
+                if self._possible(own, column.name, name) and (name == NULL or column.name not in builder.linked):
                     yield column, name, value
+
+    @staticmethod
+    def _possible(table: Table, column: str, name: str) -> bool:
+        """What the user says of a column is true of every row: no other values than theirs, no NULL at a rate of 0."""
+        given = table.given.get(column)
+        return given is None or not (given.generates if name != NULL else given.null_rate == 0)
 
     def _existing(self, table: Table) -> Row:
         """One row of the table, in an order that no collation decides."""

@@ -83,12 +83,13 @@ def _has(catalog: Catalog, oid: int, columns: tuple[str, ...]) -> bool:
 
 
 def _table(session: Session, table: Table, second: Table) -> Table:
-    known = table.by_name.keys()
+    # What the user says of a column holds, whatever another version asks of it.
+    known = table.by_name.keys() - table.given.keys()
     named = {check.expression for check in table.checks}
     checks = [check for check in second.checks if set(check.columns) <= known and check.expression not in named]
     columns = []
     for column in table.columns:
-        twin = second.by_name.get(column.name)
+        twin = second.by_name.get(column.name) if column.name in known else None
         merged = column if twin is None else _column(column, twin)
         columns.append(merged)
         if twin is not None and twin.type.kind == "e" and _fewer(twin.type, column.type):

@@ -9,6 +9,7 @@ from itertools import cycle
 from pytest_pgmigrate.model.cluster import SeedReport
 from pytest_pgmigrate.seeding.bulk import BULK_FROM, POOL, grow
 from pytest_pgmigrate.seeding.copies import copied_rows
+from pytest_pgmigrate.seeding.given import add_sql
 from pytest_pgmigrate.seeding.links import read_rows
 from pytest_pgmigrate.seeding.load import Stored, insert, refusal
 from pytest_pgmigrate.seeding.parents import Parents
@@ -19,6 +20,7 @@ from pytest_pgmigrate.seeding.sequences import catch_up, draw, left
 from pytest_pgmigrate.seeding.session import Session
 from pytest_pgmigrate.seeding.shape import Catalog, Row, Table, quote_identifier
 from pytest_pgmigrate.seeding.triggers import without_triggers
+from pytest_pgmigrate.seeding.wishes import Unusable
 from pytest_pgmigrate.seeding.witness import unmet_reason
 
 ROUNDS = 4
@@ -72,6 +74,8 @@ class OneTable:
             return report(self._table, rows, 0, NO_PARTITION)
         existing = catch_up(self._session, self._table) if self._more else 0
         try:
+            if self._table.factory is not None:
+                return self._from_factory(rows, existing)
             tally = self._rounds(self._builder(), rows, existing)
             if tally.filled < rows and not tally.saturated:
                 self._imitate(tally, rows, existing)
@@ -80,7 +84,32 @@ class OneTable:
                 return self._bypassing(tally, rows)
         except EmptyParent as error:
             return report(self._table, rows, 0, no_parent(error))
+        except Unusable as error:
+            return report(self._table, rows, self._count() - existing, str(error))
+        self._number_on()
         return self._report(tally, rows, existing)
+
+    def _from_factory(self, rows: int, existing: int) -> SeedReport:
+        """The user's own rows; columns that these leave out get values of ours. Raises EmptyParent, Unusable."""
+        assert self._table.factory is not None
+        given = self._table.factory(rows, existing)
+        builder, tally = self._builder(), Tally()
+        drawn = self._draw(builder, len(given), tally)
+        for row, own in zip(drawn, given, strict=False):
+            row.update(own)
+        add_sql(self._session, self._table, self._seed, existing, drawn)
+        built = builder.build(range(existing, existing + len(drawn)), drawn)
+        tally.saturated = builder.saturated or tally.saturated
+        self._store(builder, built, tally, kept=frozenset(name for row in given for name in row))
+        self._number_on()
+        if not given and rows and not self._more:
+            return report(self._table, rows, 0, "its factory gave no row")
+        return self._report(tally, len(given), existing)
+
+    def _number_on(self) -> None:
+        """Sequences go on behind the keys that the user's values brought."""
+        if self._table.factory is not None or self._table.given:
+            catch_up(self._session, self._table)
 
     def _report(self, tally: Tally, rows: int, existing: int) -> SeedReport:
         if not self._more and not tally.filled and (written := self._count()):
@@ -106,7 +135,8 @@ class OneTable:
                 missing = POOL
             drawn = self._draw(builder, missing, tally)
             for row, copied in zip(drawn, copies[ordinal:], strict=False):
-                row.update(copied)
+                row.update({name: value for name, value in copied.items() if name not in self._table.given})
+            add_sql(self._session, self._table, self._seed, ordinal, drawn)
             built = builder.build(range(ordinal, ordinal + len(drawn)), drawn)
             ordinal += missing
             stored, fit, _ = self._store(builder, built, tally, turn)
@@ -126,16 +156,27 @@ class OneTable:
         return tally
 
     def _store(
-        self, builder: RowBuilder, built: Sequence[Row], tally: Tally, turn: int = 0
+        self,
+        builder: RowBuilder,
+        built: Sequence[Row],
+        tally: Tally,
+        turn: int = 0,
+        kept: frozenset[str] = frozenset(),
     ) -> tuple[Stored, list[Row], str]:
-        witness = make_witness(self._session, builder, self._seed, self._parents, frozenset(), turn)
+        witness = make_witness(self._session, builder, self._seed, self._parents, kept, turn)
         fit, unmet = witness.repair(built)
         stored = insert(self._session, self._table, builder.insertable, fit) if fit else Stored(0)
         tally.filled += stored.count
         tally.accepted += stored.accepted
         tally.elsewhere = tally.elsewhere or stored.elsewhere
-        tally.reason = tally.reason or stored.reason or (unmet_reason(unmet) if unmet else "")
+        tally.reason = tally.reason or stored.reason or (self._unmet(unmet, kept) if unmet else "")
         return stored, fit, unmet
+
+    def _unmet(self, check: str, kept: frozenset[str]) -> str:
+        """What to say of a CHECK that no row meets: values of the user's were not replaced."""
+        named = {name for one in self._table.checks if one.name == check for name in one.columns}
+        given = sorted(named & (kept | self._table.generated_by_user))
+        return f"the values given for {', '.join(given)} do not meet {check}" if given else unmet_reason(check)
 
     @staticmethod
     def _hopeless(tally: Tally) -> bool:
@@ -177,7 +218,9 @@ class OneTable:
         start = existing + FRESH // 2
         for _ in range(ROUNDS):
             missing = rows - tally.filled
-            built = builder.build(range(start, start + missing), self._draw(builder, missing, tally))
+            drawn = self._draw(builder, missing, tally)
+            add_sql(self._session, self._table, self._seed, start, drawn)
+            built = builder.build(range(start, start + missing), drawn)
             start += missing
             for row, like in zip(built, cycle(accepted), strict=False):
                 row.update({name: like.get(name) for name in copied})

@@ -27,15 +27,16 @@ ORDER BY k.conrelid, k.conname
 COLUMNS = r"""
 SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attidentity::text,
        a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid),
-       CASE WHEN a.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) ~ '^nextval\(''.*''::regclass\)$' THEN
+       CASE WHEN a.attidentity <> '' THEN
          (SELECT format('%%I.%%I', n.nspname, s.relname)
-          FROM pg_depend p JOIN pg_class s ON s.oid = CASE WHEN a.attidentity <> '' THEN p.objid ELSE p.refobjid END
-          JOIN pg_namespace n ON n.oid = s.relnamespace
-          WHERE s.relkind = 'S' AND CASE WHEN a.attidentity <> ''
-            THEN p.classid = 'pg_class'::regclass AND p.refclassid = 'pg_class'::regclass
-                 AND p.refobjid = a.attrelid AND p.refobjsubid = a.attnum AND p.deptype = 'i'
-            ELSE p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid AND p.refclassid = 'pg_class'::regclass END
-          LIMIT 1) END
+          FROM pg_depend p JOIN pg_class s ON s.oid = p.objid JOIN pg_namespace n ON n.oid = s.relnamespace
+          WHERE p.classid = 'pg_class'::regclass AND p.refclassid = 'pg_class'::regclass
+            AND p.refobjid = a.attrelid AND p.refobjsubid = a.attnum AND p.deptype = 'i' AND s.relkind = 'S' LIMIT 1)
+       WHEN pg_get_expr(d.adbin, d.adrelid) ~ '^nextval\(''.*''::regclass\)$' THEN
+         (SELECT format('%%I.%%I', n.nspname, s.relname)
+          FROM pg_depend p JOIN pg_class s ON s.oid = p.refobjid JOIN pg_namespace n ON n.oid = s.relnamespace
+          WHERE p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid AND p.refclassid = 'pg_class'::regclass
+            AND s.relkind = 'S' LIMIT 1) END
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY (%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum

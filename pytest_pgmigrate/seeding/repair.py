@@ -33,5 +33,5 @@ def make_witness(
     name = str(table.ident)
     maker = CandidateMaker(seed, name, builder.maker, linked, builder.spare, turn)
     # What was drawn from a sequence stays: other rows may point to it, and the sequence already moved.
-    kept = frozen | frozenset(builder.sequences)
+    kept = frozen | frozenset(builder.sequences) | table.generated_by_user
     return Witness(Judge(session, table), table, maker, Stream(seed, name, "@witness"), kept)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from pytest_pgmigrate.seeding.draw import Stream
-from pytest_pgmigrate.seeding.hints import NO_HINT, read_hints, tokens
+from pytest_pgmigrate.seeding.given import made, null_drawn
+from pytest_pgmigrate.seeding.hints import NO_HINT, Hint, read_hints, tokens
 from pytest_pgmigrate.seeding.numbers import decimal_or_none, moment_or_none
 from pytest_pgmigrate.seeding.parents import LIMIT, Parents
 from pytest_pgmigrate.seeding.parents import WHOLE as WHOLE_PARENTS
@@ -68,24 +70,28 @@ class RowBuilder:
         self._scopes -= {column for key in outer for column in key.columns}
         linked = {column for key in keys for column in key.columns} - self._scopes
         self.hints = read_hints(table.checks)
+        self.hints |= {name: Hint(list(one.choices)) for name, one in table.given.items() if one.choices is not None}
         self.sequences = {
             column.name: column.sequence
             for column in table.columns
-            if column.sequence and column.name not in linked and not column.generated
+            if column.sequence and column.name not in linked | table.generated_by_user and not column.generated
         }
         self._finite: list[Unique] = []
         distinct = self._carriers(linked)
         self.distinct = frozenset(distinct)
         self.linked = frozenset(linked)
         # Where the column must differ in every row, its own values serve better than a reference nobody declared.
-        self._implied = [key for key in table.ident.implied if key.columns[0] not in distinct | self.sequences.keys()]
+        own = distinct | self.sequences.keys() | table.generated_by_user
+        self._implied = [key for key in table.ident.implied if key.columns[0] not in own]
         self.maker = ValueMaker(seed, str(table.ident), catalog.types)
         self._makers: dict[str, Make] = {
             column.name: self.maker.make(column, self.hints.get(column.name, NO_HINT), distinct=column.name in distinct)
             for column in table.columns
             if not column.generated and column.name not in linked and column.name not in self.sequences
         }
-        for name in self._scopes & self._makers.keys() - distinct:
+        self._linked_makers: dict[str, Make] = {}
+        self._use_given(distinct)
+        for name in self._scopes & self._makers.keys() - distinct - table.generated_by_user:
             self._makers[name] = _shared(self._makers[name])
         self.spans = [span for unique in table.uniques if (span := self._span(unique, distinct))]
         self._streams = {key.name: Stream(seed, str(table.ident), "@key", key.name) for key in [*keys, *self._implied]}
@@ -93,6 +99,21 @@ class RowBuilder:
         self._seen: dict[str, set[tuple[str | None, ...]]] = {unique.name: set() for unique in self._finite}
         self._made: list[Row] = []
         self._spare = 0
+
+    def _use_given(self, distinct: set[str]) -> None:
+        """The user's ways in place of ours, also for columns that are references or numbered by a sequence."""
+        for name, given in self.table.given.items():
+            column = self.table.by_name.get(name)
+            if column is None or column.generated:
+                continue
+            base = self._makers.pop(name, None)
+            if base is not None and given.null_rate and not given.generates:
+                # What is empty in most rows by itself, such as deleted_at, follows the user's rate alone.
+                hint = self.hints.get(name, NO_HINT)
+                base = self.maker.make(replace(column, not_null=True), hint, distinct=name in distinct)
+            make = made(self._seed, str(self.table.ident), column, base, name in distinct, given)
+            if make is not None:
+                (self._makers if base is not None else self._linked_makers)[name] = make
 
     @property
     def insertable(self) -> list[Column]:
@@ -172,6 +193,9 @@ class RowBuilder:
 
     def _row(self, ordinal: int, attempt: int, fixed: Mapping[str, str | None]) -> Row | None:
         row: Row = dict(fixed)
+        for name, make in self._linked_makers.items():
+            if name not in row:
+                row[name] = make(ordinal, attempt)
         for key in self._keys:
             if not self._bind(key, row, ordinal, attempt):
                 return None
@@ -226,6 +250,10 @@ class RowBuilder:
 
     def _rarely(self, key: ForeignKey, ordinal: int) -> bool:
         """Whether this row has no value, for a key such as ``deleted_by`` that few rows have."""
+        for column in key.columns:
+            given = self.table.given.get(column)
+            if given is not None and given.null_rate is not None:
+                return null_drawn(self._seed, str(self.table.ident), column, given.null_rate, ordinal)
         rare = any(mostly_null(self.table.by_name[column]) for column in key.columns)
         return rare and self._streams[key.name].below(ordinal, 5, 7) != 0
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from pytest_pgmigrate.seeding.wishes import Given
 
 Row = dict[str, "str | None"]
 """One row: column name to the value's text form, None for NULL."""
@@ -153,6 +155,19 @@ class Table:
     """Number of leaf partitions; None for an ordinary table."""
 
     by_name: Mapping[str, Column] = field(default_factory=dict)
+    given: Mapping[str, Given] = field(default_factory=dict)
+    """What the user says of columns, by their name."""
+
+    rows: int | None = None
+    """Rows the user wants in it."""
+
+    factory: Callable[[int, int], Sequence[Row]] | None = None
+    """The user's own rows: (rows wanted, rows there are) to some of their columns."""
+
+    @property
+    def generated_by_user(self) -> frozenset[str]:
+        """Columns whose values are the user's: nothing may put others in their place."""
+        return frozenset(name for name, given in self.given.items() if given.generates)
 
     @property
     def key(self) -> tuple[str, ...]:

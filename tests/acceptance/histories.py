@@ -53,6 +53,12 @@ def expected(folder: Path) -> set[Found]:
     return {(f["file"], f["line"], f["code"]) for f in document.get("finding", ())}
 
 
+def words(folder: Path) -> list[str]:
+    """What the messages must hold, of the findings for which expected.toml says so."""
+    document = tomllib.loads((folder / "expected.toml").read_text(encoding="utf-8"))
+    return [f["says"] for f in document.get("finding", ()) if "says" in f]
+
+
 def skipped(folder: Path) -> dict[str, str]:
     """Migrations that expected.toml says are skipped, and what they need."""
     document = tomllib.loads((folder / "expected.toml").read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_pgmigrate import registry
-from pytest_pgmigrate.model.evidence import MigrationEvidence, ServerError, Step
+from pytest_pgmigrate.model.evidence import MigrationEvidence, SequenceBehind, ServerError, Step
 from pytest_pgmigrate.model.finding import Finding
 from pytest_pgmigrate.model.migration import (
     Chunk,
@@ -131,6 +131,11 @@ def missing(kind: str, name: str, relation: str = "") -> ObjectChange:
 def changed(kind: str, name: str, attribute: str, old: object, new: object, relation: str = "") -> ObjectChange:
     """An object with another attribute."""
     return ObjectChange(ObjectKey(kind, name, relation), "changed", attribute, old, new)
+
+
+def behind(sequence: str, table: str, column: str, following: int, taken: int, furthest: int) -> SequenceBehind:
+    """A sequence that will give an id which is taken."""
+    return SequenceBehind(sequence, table, column, following, taken, furthest)
 
 
 def findings(code: str, evidence: Any, **settings: Any) -> list[Finding]:

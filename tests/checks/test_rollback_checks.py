@@ -112,8 +112,8 @@ def test_down_leaves_difference_gives_one_finding_a_statement() -> None:
         (made.missing("index", "public.idx_old"), "index public.idx_old is gone", "create index public.idx_old again"),
         (
             made.changed("column", "public.orders.total", "default", "0", None, "public.orders"),
-            "default is None, was '0'",
-            "set default of column public.orders.total back to '0'",
+            "default is not set, was 0",
+            "ALTER TABLE public.orders ALTER COLUMN total SET DEFAULT 0;",
         ),
         (
             made.extra("constraint", "public.orders orders_total_check", "public.orders"),

@@ -15,7 +15,7 @@ from pytest_pgmigrate.engines.accounts import Account, environment
 from pytest_pgmigrate.engines.binaries import Binaries, installed_binaries, pick
 from pytest_pgmigrate.engines.names import database_name, new_token, token_of
 from pytest_pgmigrate.engines.owners import Owner
-from pytest_pgmigrate.engines.pack import pack, unpack
+from pytest_pgmigrate.engines.pack import Packed, pack
 from pytest_pgmigrate.engines.server_pair import scram_secret
 from pytest_pgmigrate.errors import EngineError, UsageError
 from pytest_pgmigrate.model.cluster import Cluster
@@ -72,8 +72,10 @@ def test_packed_directories_come_out_as_they_went_in(tmp_path: Path) -> None:
         (source / name).write_bytes(data)
     pack(source, tmp_path / "packed")
     targets = [tmp_path / "one", tmp_path / "two"]
+    packed = Packed(tmp_path / "packed")
+    packed.check()
     for target in targets:
-        unpack(tmp_path / "packed", target, OURSELVES)
+        packed.unpack(target, OURSELVES)
         assert {str(p.relative_to(target)): p.read_bytes() for p in target.rglob("*") if p.is_file()} == contents
         assert (target / "a" / "empty").is_dir()
         assert all(p.stat().st_mode & 0o077 == 0 for p in [target, *target.rglob("*")])

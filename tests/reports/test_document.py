@@ -13,6 +13,7 @@ import pytest
 from pytest_pgmigrate.model.finding import NotJudged, Part, Severity
 from pytest_pgmigrate.model.migration import Place
 from pytest_pgmigrate.reports._document import SCHEMA_VERSION, Document, build, history_entry, merge
+from pytest_pgmigrate.reports._ignored import ignored_lines
 from pytest_pgmigrate.reports.json import REPORT
 from tests.checks import made
 from tests.reports.documents import document, finding
@@ -190,11 +191,45 @@ def test_merge_takes_the_engine_of_a_worker_that_started_one() -> None:
     assert (merged["engine"], merged["postgresql"]) == ("embedded", "18.6")
 
 
+def test_merge_says_what_a_worker_had_from_the_cache() -> None:
+    merged = merge([document(), document(from_cache=("000001", "000009")), document()])
+    assert merged["seeding"] == {"seed": 0, "rows": 20, "faker": None, "from_cache": ["000001", "000009"]}
+    _valid(merged)
+
+
 def test_merge_leaves_its_input_alone() -> None:
     first, second = document(finding()), document(finding("PMG403"), file=OTHER)
     before = copy.deepcopy((first, second))
     merge([first, second])
     assert (first, second) == before
+
+
+def _ignored(pattern: str, table: str = "", rows: int = 0, migration: str = "") -> dict[str, Any]:
+    migrations = [migration] if migration else []
+    return {"pattern": pattern, "table": table, "column": "", "rows": rows, "migrations": migrations}
+
+
+def test_merge_joins_what_was_ignored_and_what_no_worker_needed() -> None:
+    first = document(ignored_data=[_ignored("a.*", "public.a", 3, "000001_a"), _ignored("b.*"), _ignored("c.*")])
+    second = document(
+        ignored_data=[
+            _ignored("a.*", "public.a", 5, "000002_b"),
+            _ignored("b.*", "public.b", 1, "000002_b"),
+            _ignored("c.*"),
+        ]
+    )
+    merged = merge([first, second])
+    assert merged["ignored_data"] == [
+        {**_ignored("a.*", "public.a", 5), "migrations": ["000001_a", "000002_b"]},
+        _ignored("c.*"),
+        _ignored("b.*", "public.b", 1, "000002_b"),
+    ]
+    _valid(merged)
+    assert list(ignored_lines(merged["ignored_data"])) == [
+        "ignored data: public.a differs in 5 rows (000001_a, 000002_b): pgmigrate_ignore_data a.*",
+        "ignored data: public.b differs in 1 row (000002_b): pgmigrate_ignore_data b.*",
+        "ignored data: nothing that differs fits pgmigrate_ignore_data c.*",
+    ]
 
 
 def test_merge_of_nothing_and_of_one() -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from pytest_pgmigrate.model.finding import Severity
-from pytest_pgmigrate.reports.terminal import REPORT, finding_lines, not_judged_lines, reason_lines, shown, summary_line
+from pytest_pgmigrate.reports.terminal import (
+    REPORT,
+    cache_line,
+    finding_lines,
+    not_judged_lines,
+    reason_lines,
+    shown,
+    summary_line,
+)
 from tests.reports.documents import document, finding
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
@@ -124,3 +132,15 @@ def test_text_report_holds_everything() -> None:
     assert "PMG204" in text
     assert "not judged: replica (000002_add_note): no replica was given\n" in text
     assert text.endswith("\nrollback 1 error\n")
+
+
+@pytest.mark.parametrize(
+    ("versions", "rows", "line"),
+    [
+        (None, 20, ""),
+        (("000001", "000029"), 20, "from the cache: 000001\u2013000029 applied and filled"),
+        (("000001", "000001"), 0, "from the cache: 000001 applied"),
+    ],
+)
+def test_what_came_from_the_cache_is_said(versions: tuple[str, str] | None, rows: int, line: str) -> None:
+    assert cache_line(document(from_cache=versions, rows=rows)) == line

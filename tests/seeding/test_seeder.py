@@ -229,6 +229,31 @@ def test_fill_columns_without_a_key_and_in_partitions(make: Make, server: str) -
     assert None not in column(connection, "users_backup", "note") + column(connection, "orders_partitioned", "note")
 
 
+@pytest.mark.parametrize("count", [5_000, 12_345])
+def test_fill_columns_of_every_row_of_a_large_table(make: Make, server: str, count: int) -> None:
+    """By the server where rows may share values, page by page where they may not."""
+    connection = make(
+        server,
+        f"CREATE TABLE people (id int PRIMARY KEY, name text); CREATE TABLE plain (a text);"
+        f"INSERT INTO people SELECT i, 'n' || i FROM generate_series(1, {count}) i;"
+        f"INSERT INTO plain SELECT 'a' || i FROM generate_series(1, {count}) i;"
+        "ALTER TABLE people ADD phone text, ADD level int CHECK (level BETWEEN 1 AND 3), ADD low text CHECK (low < name);"
+        "ALTER TABLE plain ADD note text;",
+    )
+    fresh = FakeSeeder(1)
+    wanted = [("public.people", "phone"), ("public.people", "level"), ("public.plain", "note")]
+    reports = fresh.fill_columns(connection, exclude_schemas=[], columns=wanted)
+    assert [(r.asked, r.filled, r.status) for r in reports] == [(count, count, "full")] * 2
+    missing = "SELECT count(*) FROM {} WHERE {} IS NULL"
+    for table, name in (("people", "phone"), ("people", "level"), ("plain", "note")):
+        assert connection.execute(missing.format(table, name).encode()).fetchall() == [(0,)]
+    connection.execute("ALTER TABLE people ADD handle text UNIQUE")
+    wanted = [("public.people", "handle"), ("public.people", "low")]
+    [report] = fresh.fill_columns(connection, exclude_schemas=[], columns=wanted)
+    assert report.filled == count
+    assert connection.execute("SELECT count(DISTINCT handle) FROM people").fetchall() == [(count,)]
+
+
 def test_fill_columns_names_what_is_not_there(make: Make, server: str) -> None:
     connection = make(server, "CREATE TABLE t (id serial PRIMARY KEY, g int GENERATED ALWAYS AS (1) STORED)")
     reports = FakeSeeder(1).fill_columns(

@@ -36,6 +36,7 @@ _DEPENDENTS = b"""
     where d.deptype <> 'e'
 """
 _CLASS_OF_KIND = {"relation": PG_CLASS, "sequence": PG_CLASS, "function": PG_PROC, "type": PG_TYPE}
+_PARTS = frozenset(RELATION_PARTS)
 _OF_PG_CLASS = frozenset(("relation", "sequence", *RELATION_PARTS))
 _GROUPED: dict[str, Unit] = {name: (f"group {group.name}", 0) for group in GROUPS for name in group.catalogs}
 _QUERY_HOLDERS = frozenset((PG_REWRITE, PG_PROC, PG_POLICY))
@@ -134,7 +135,7 @@ class Catalog:
         while dirty:
             before = {unit: self._units.get(unit) for unit in dirty}
             old_relations = {oid: self.relations.get(oid) for kind, oid in dirty if kind == "relation"}
-            fetched = self._fetcher.fetch({unit for unit in dirty if not self._gone(unit)}, self.relations)
+            fetched = self._fetcher.fetch({unit for unit in dirty if self._there(unit)}, self.relations)
             renamed_group = any(
                 old is not None and unit in fetched and _renamed(old.names, fetched[unit].names)
                 for unit, old in before.items()
@@ -147,10 +148,13 @@ class Catalog:
             done |= dirty
             dirty = self._affected(before, old_relations, fetched) - done
 
-    def _gone(self, unit: Unit) -> bool:
-        """Whether the relation or sequence a unit belongs to was dropped, so that there is nothing to fetch."""
+    def _there(self, unit: Unit) -> bool:
+        """Whether there is anything to fetch: not of what was dropped, nor the columns of a sequence or a TOAST table."""
         kind, oid = unit
-        return kind in _OF_PG_CLASS and (PG_CLASS, oid) not in self.mirror.owners
+        if kind not in _OF_PG_CLASS:
+            return True
+        owner = self.mirror.owners.get((PG_CLASS, oid))
+        return owner is not None and (kind not in _PARTS or owner == ("relation", oid))
 
     def _take(self, asked: set[Unit], fetched: dict[Unit, Fetched]) -> None:
         """Put units in place of what was there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import compress, islice
 from operator import is_, is_not
 
@@ -137,6 +138,18 @@ def _table(name: str, old: TableDigest, new: TableDigest) -> TableChange | None:
     # When rows are missing, extra or have another key, the sums of all columns differ, which says nothing of columns.
     shown = differing if old.count == new.count and len(differing) < len(common) else ()
     return TableChange(name, old.count, new.count, shown)
+
+
+def without_views(difference: Difference, state: State) -> Difference:
+    """The difference without rows of materialized views.
+
+    They are what the view's definition gave at its last refresh, and a refresh is no loss: tables and definitions are
+    compared for themselves. Whether a view holds data at all is its attribute ``populated``.
+    """
+    if not any(ObjectKey("materialized view", change.table) in state.objects for change in difference.tables):
+        return difference
+    tables = (c for c in difference.tables if ObjectKey("materialized view", c.table) not in state.objects)
+    return replace(difference, tables=tuple(tables))
 
 
 def _sequences(old: Mapping[str, SequenceValue], new: Mapping[str, SequenceValue]) -> tuple[SequenceChange, ...]:

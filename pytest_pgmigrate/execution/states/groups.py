@@ -229,9 +229,10 @@ def _database(_: int) -> str:
         'comment', shobj_description(c.oid, 'pg_database'))
     from pg_database c where c.datname = current_database()
     union all
-    select 'setting', 'database' || coalesce(' for ' || pg_get_userbyid(nullif(s.setrole, 0)), ''), 0, 0,
-        jsonb_build_object('options', s.setconfig)
-    from pg_db_role_setting s where s.setdatabase = (select oid from pg_database where datname = current_database())
+    select 'setting', split_part(o, '=', 1) || ' of the database' || coalesce(' for role '
+        || pg_get_userbyid(nullif(s.setrole, 0)), ''), 0, 0, jsonb_build_object('value', substr(o, strpos(o, '=') + 1))
+    from pg_db_role_setting s, unnest(s.setconfig) o
+    where s.setdatabase = (select oid from pg_database where datname = current_database())
     """
 
 

@@ -69,6 +69,7 @@ class Line:
         self._error: psycopg.Error | None = None
         self._count = 0
         self._poll = select.poll()
+        self._poll.register(self._pgconn.socket, select.POLLIN)
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
@@ -134,7 +135,8 @@ class Line:
         result = self._next()
         if result is None:
             raise psycopg.OperationalError("the server sent fewer results than it was asked for")
-        while self._next() is not None:
+        while self._pgconn.get_result() is not None:
+            # After a whole result there is only the mark of its end, which came with it.
             pass
         if result.status in _FAILED:
             # The first failure is the cause: the server passes over everything sent after it.
@@ -156,7 +158,13 @@ class Line:
     def _wait(self, *, sending: bool = False) -> None:
         """Wait for all to be sent, or for a result; libpq itself would wait where no signal can interrupt it."""
         pgconn = self._pgconn
-        self._poll.register(pgconn.socket, select.POLLIN | select.POLLOUT if sending else select.POLLIN)
-        while pgconn.flush() if sending else pgconn.is_busy():
+        if sending:
+            while pgconn.flush():
+                self._poll.modify(pgconn.socket, select.POLLIN | select.POLLOUT)
+                self._poll.poll()
+                self._poll.modify(pgconn.socket, select.POLLIN)
+                pgconn.consume_input()
+            return
+        while pgconn.is_busy():
             self._poll.poll()
             pgconn.consume_input()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +154,8 @@ class StateReader:
         self._start: str | None = None
         self._xmin = "3"
         self._files: dict[tuple[bool, int], str] = {}
+        self._users: set[int] = set()
+        """Files that belong, or belonged, to relations of the user's."""
         self._tables = Tables()
         self._sequences = Sequences()
         self._roles: dict[str, Attributes] = {}
@@ -201,8 +203,9 @@ class StateReader:
             self._read_files()
             self._first(connection, self._catalog)
         else:
-            values = self._sequences.ask(line, touched)
-            self._next(self._catalog, touched)
+            names, unknown = self._names(touched)
+            values = self._sequences.ask(line, touched, new="pg_sequence" in names)
+            self._next(self._catalog, touched, names, unknown)
         if position.quiet:
             self._start, self._xmin = position.lsn, position.xmin
         self._sequences.read(line, self._catalog.sequences, touched, values)
@@ -227,11 +230,16 @@ class StateReader:
         self._tables.read_large_objects(connection)
         self._pending = Pending(None)
 
-    def _next(self, catalog: Catalog, touched: Touched | None) -> None:
+    def _next(
+        self,
+        catalog: Catalog,
+        touched: Touched | None,
+        names: Mapping[str, frozenset[int] | None],
+        unknown: set[int],
+    ) -> None:
         if touched is not None and not touched:
             self._tables.update(self._line.connection, catalog, touched)
             return
-        names, unknown = self._names(touched)
         wrote = _wrote(names)
         everything = self._refresh_roles(names)
         catalog.update(wrote, self._xmin, everything=everything)
@@ -261,9 +269,11 @@ class StateReader:
 
     def _files_moved(self, catalog: Catalog, unknown: set[int]) -> bool:
         """Whether a catalog has another file now; asked only when a file was written that is nobody's."""
+        unknown -= self._users
         if unknown:
-            unknown -= {file for relation in catalog.relations.values() for file in (relation.file, relation.toast)}
-            unknown -= {sequence.file for sequence in catalog.sequences.values()}
+            self._users.update(f for relation in catalog.relations.values() for f in (relation.file, relation.toast))
+            self._users.update(sequence.file for sequence in catalog.sequences.values())
+            unknown -= self._users
         if not unknown or not self._line.ask(_BELONG, array(unknown)).rows():
             return False
         self._read_files()
@@ -282,6 +292,6 @@ class StateReader:
         return State(catalog.objects, tables, self._sequences.by_name, self._roles, unreadable)
 
 
-def _wrote(names: dict[str, frozenset[int] | None]) -> Wrote:
+def _wrote(names: Mapping[str, frozenset[int] | None]) -> Wrote:
     mirrored = {name: blocks for name, blocks in names.items() if name in _MIRRORED}
     return Wrote(mirrored, [name for name in names if name in _GROUPED])

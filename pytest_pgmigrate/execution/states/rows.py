@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -28,7 +29,11 @@ _SHAPE = """
 _CONSTANT = re.compile(r"\s*\(*('(?:[^']|'')*'|-?[\d.]+|true|false|null)\)*(::[\w .\"\[\]()]+)?\)*\s*", re.IGNORECASE)
 _BUCKETS = 4096
 _ROWS_PER_BUCKET = 16
+_FETCH_AT_ONCE = 4_000
 _FETCH_AT_MOST = 20_000
+"""Rows brought here, of either side: what more differs is counted, not looked at."""
+
+KEEP_AT_MOST = 1_000
 
 Row = tuple[str | None, ...]
 
@@ -47,11 +52,13 @@ def locate(
     old_state: State | None = None,
     new_state: State | None = None,
     limit: int = 5,
+    ignored: Callable[[str], bool] = lambda column: False,
 ) -> TableChange:
     """The rows of a table that differ; ``old`` is connected to a pristine clone, ``change`` is what ``compare`` gave.
 
-    Columns that both have are compared, by primary key when both have the same one, else row against row. When no
-    row differs (``compare`` suspects rows whose key is another one), counts are equal and nothing else is filled in.
+    Columns that both have are compared, by primary key when both have the same one, else row against row.
+    ``ignored`` columns are counted, but no row is shown, or counted as changed, for their sake. When no row differs
+    (``compare`` suspects rows whose key is another one), counts are equal and nothing else is filled in.
     Raises psycopg.Error when the table cannot be read.
     """
     table = change if isinstance(change, str) else change.table
@@ -61,17 +68,88 @@ def locate(
         _pin(new)
         before, after = _shape(old, table), _shape(new, table)
         columns = tuple(column for column in before.columns if column in after.columns)
+        key = before.key if before.key == after.key else ()
+        hidden: tuple[str, ...] = ()
+        if not key:
+            # A row is told by all it holds: of what is ignored there is nothing to count.
+            columns = tuple(column for column in columns if not ignored(column))
+            hidden = tuple(filter(ignored, change.columns)) if isinstance(change, TableChange) else ()
         if same or not columns:
             return change if isinstance(change, TableChange) else TableChange(table, 0, 0)
         counts = _count(old, table), _count(new, table)
-        key = before.key if before.key == after.key else ()
-        found = _differing(old, new, table, columns, key, max(counts))
+        found, all_looked_at = _differing(old, new, table, columns, key, max(counts))
         if not found and counts[0] == counts[1]:
-            return TableChange(table, *counts)
+            return TableChange(table, *counts, hidden)
         lost = _lost(old, new, table, columns, after) if counts[1] else ()
-    differing = {column for row in found for column in row.values}
-    shown = tuple(column for column in columns if column in differing)
-    return TableChange(table, *counts, shown, tuple(found[:limit]), lost)
+    told = _told(table, counts, columns, key, found, lost, limit, ignored, all_looked_at)
+    return replace(told, columns=told.columns + hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """All rows of a small table as text, to be compared with those of a later moment."""
+
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def keep(connection: psycopg.Connection[Any], table: str, most: int = KEEP_AT_MOST) -> Kept | None:
+    """The rows of a table, None when there are more than ``most``. Raises psycopg.Error when it cannot be read."""
+    with connection.transaction():
+        _pin(connection)
+        shape = _shape(connection, table)
+        cells = ", ".join(f"t.{quote(column)}::text" for column in shape.columns)
+        rows = connection.execute(f"select {cells} from only {table} t limit {most + 1}".encode()).fetchall()
+    return Kept(shape.columns, shape.key, tuple(rows)) if len(rows) <= most and shape.columns else None
+
+
+def locate_kept(
+    kept: Kept,
+    connection: psycopg.Connection[Any],
+    change: TableChange,
+    ignored: Callable[[str], bool] = lambda column: False,
+    limit: int = 5,
+) -> TableChange:
+    """``locate`` with the old rows at hand; the change as it is where the new ones are too many or of another shape."""
+    now = keep(connection, change.table)
+    if now is None or now.columns != kept.columns:
+        return change
+    key = kept.key if kept.key == now.key else ()
+    taken = [n for n, column in enumerate(now.columns) if key or not ignored(column)]
+    columns = tuple(now.columns[n] for n in taken)
+    sides = [[tuple(row[n] for n in taken) for row in side.rows] for side in (kept, now)]
+    numbered = [[(*row, 1) for row in side] for side in sides]
+    found = _by_key(sides, columns, key) if key else _by_number(numbered, columns)
+    return _told(change.table, (len(kept.rows), len(now.rows)), columns, key, found, (), limit, ignored, True)
+
+
+def _told(
+    table: str,
+    counts: tuple[int, int],
+    columns: Sequence[str],
+    key: tuple[str, ...],
+    found: Sequence[RowChange],
+    lost: tuple[str, ...],
+    limit: int,
+    ignored: Callable[[str], bool],
+    all_looked_at: bool,
+) -> TableChange:
+    """Differing rows as a change: some to show, all of them counted."""
+    by_column = Counter(column for row in found for column in row.values)
+    shown = tuple(column for column in columns if column in by_column)
+    telling = [row for row in found if row.change != "changed" or not all(map(ignored, row.values))]
+    return TableChange(
+        table,
+        *counts,
+        shown,
+        tuple(telling[:limit]),
+        lost,
+        key,
+        {column: by_column[column] for column in shown},
+        Counter(row.change for row in telling),
+        all_looked_at,
+    )
 
 
 def locate_without_before(table: str, old_digest: TableDigest, new_digest: TableDigest) -> TableChange:
@@ -108,25 +186,28 @@ def _differing(
     columns: Sequence[str],
     key: Sequence[str],
     count: int,
-) -> list[RowChange]:
-    """Rows that differ, from the buckets (by hash of the key) whose sums differ."""
+) -> tuple[list[RowChange], bool]:
+    """Rows that differ, from the buckets (by hash of the key) whose sums differ, and whether these are all."""
     buckets = min(_BUCKETS, max(1, count // _ROWS_PER_BUCKET))
     bucket = f"({chain(key or sorted(columns))} & 4095) % {buckets}"
     query = f"select {bucket}, count(*), sum({chain(sorted(columns))}) from only {table} t group by 1".encode()
     mine, theirs = ({row[0]: row[1:] for row in c.execute(query).fetchall()} for c in (old, new))
     differing = sorted(b for b in {*mine, *theirs} if mine.get(b) != theirs.get(b))
     cells = ", ".join(f"t.{quote(column)}::text" for column in columns)
+    # Without a key equal rows come as one with their number: a table of one row repeated is one bucket.
+    times, group = ("", "") if key else (", count(*)", f" group by {', '.join(map(str, range(1, len(columns) + 1)))}")
+    at_once = max(1, _FETCH_AT_ONCE * buckets // max(count, 1))
     found: list[RowChange] = []
     fetched = 0
-    for start in range(0, len(differing), 16):
-        chosen = differing[start : start + 16]
-        select = f"select {cells} from only {table} t where {bucket} = any ('{{{','.join(map(str, chosen))}}}')"
+    for start in range(0, len(differing), at_once):
+        chosen = ",".join(map(str, differing[start : start + at_once]))
+        select = f"select {cells}{times} from only {table} t where {bucket} = any ('{{{chosen}}}'){group}"
         sides = [connection.execute(select.encode()).fetchall() for connection in (old, new)]
-        found += _by_key(sides, columns, key) if key else _by_row(sides, columns)
+        found += _by_key(sides, columns, key) if key else _by_number(sides, columns)
         fetched += len(sides[0]) + len(sides[1])
         if fetched > _FETCH_AT_MOST:
-            break
-    return found
+            return found, start + at_once >= len(differing)
+    return found, True
 
 
 def _by_key(sides: Sequence[Sequence[Row]], columns: Sequence[str], key: Sequence[str]) -> list[RowChange]:
@@ -146,15 +227,17 @@ def _by_key(sides: Sequence[Sequence[Row]], columns: Sequence[str], key: Sequenc
     return changes
 
 
-def _by_row(sides: Sequence[Sequence[Row]], columns: Sequence[str]) -> list[RowChange]:
+def _by_number(sides: Sequence[Sequence[tuple[Any, ...]]], columns: Sequence[str]) -> list[RowChange]:
+    """Whole rows, each with how often it comes as the last of its values."""
     counts: dict[Row, int] = {}
     for side, step in zip(sides, (-1, 1), strict=True):
-        for row in side:
-            counts[row] = counts.get(row, 0) + step
+        for *cells, times in side:
+            row = tuple(cells)
+            counts[row] = counts.get(row, 0) + step * times
     changes = []
     for row in sorted((row for row, count in counts.items() if count), key=_order):
         kind = "extra" if counts[row] > 0 else "missing"
-        changes += [RowChange(dict(zip(columns, row, strict=True)), kind)] * abs(counts[row])
+        changes += [RowChange(dict(zip(columns, row, strict=True)), kind)] * min(abs(counts[row]), _FETCH_AT_ONCE)
     return changes
 
 

@@ -41,19 +41,24 @@ class Sequences:
         self._values: dict[int, SequenceValue] = {}
         self._sequences: dict[int, Sequence] = {}
         self._text: str | None = None
+        self._calling: list[int] = []
+        """Those that were called."""
         self._uncalled: set[int] = set()
         """Files of the logged ones that were not called."""
         self._unlogged = False
         """Some unlogged one was not called."""
         self.by_name: dict[str, SequenceValue] = {}
 
-    def ask(self, line: Line, touched: Touched | None) -> Answer:
-        """Ask for those of the last read that may have moved, so that the answer comes with whatever is asked next."""
-        moving = [
-            oid
-            for oid, sequence in self._sequences.items()
-            if self._values[oid].is_called or _written(sequence, touched)
-        ]
+    def ask(self, line: Line, touched: Touched | None, *, new: bool) -> Answer | None:
+        """Ask for those of the last read that may have moved, so that the answer comes with whatever is asked next.
+
+        ``new``: there may be others than those; None when there is nothing to ask.
+        """
+        moving = self._calling
+        if self._may_be_set(touched):
+            moving = [oid for oid, s in self._sequences.items() if self._values[oid].is_called or _written(s, touched)]
+        if not moving and not new:
+            return None
         newest = line.version >= 180000
         return line.ask(_CALLED_18 if newest else _CALLED_14, array(moving), array(self._sequences))
 
@@ -80,6 +85,7 @@ class Sequences:
         values.update((oid, exact[oid]) for oid in ask if oid in exact)
         values.update(_exactly(line, {oid: sequences[oid] for oid in ask if oid not in exact}))
         self._values, self._sequences, self._text = values, dict(sequences), text
+        self._calling = [oid for oid, value in values.items() if value.is_called]
         self._uncalled = {s.file for oid, s in sequences.items() if not (s.unlogged or values[oid].is_called)}
         self._unlogged = any(s.unlogged and not values[oid].is_called for oid, s in sequences.items())
         by_name = {sequence.name: values[oid] for oid, sequence in sequences.items()}

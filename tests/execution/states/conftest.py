@@ -14,6 +14,7 @@ from pytest_pgmigrate.model.state import State
 from tests.execution.states.schema import DROP_ROLES
 
 MakeReader = Callable[..., StateReader]
+Pair = tuple[psycopg.Connection[Any], psycopg.Connection[Any]]
 
 
 @pytest.fixture(params=["local", "embedded"])
@@ -67,3 +68,26 @@ def fresh(make_reader: MakeReader) -> Callable[[], State]:
         return one.read()
 
     return read
+
+
+@pytest.fixture
+def pair(cluster: Cluster) -> Iterator[Callable[[str, str], Pair]]:
+    """Two databases: one as the first statement makes it, its clone after the second."""
+    names: list[str] = []
+    connections: list[psycopg.Connection[Any]] = []
+
+    def make(start: str, change: str) -> Pair:
+        old = cluster.create_database("old")
+        with cluster.connect(old) as connection:
+            connection.execute(start.encode())
+        new = cluster.create_database("new", template=old)
+        names.extend((old, new))
+        connections.extend((cluster.connect(old), cluster.connect(new)))
+        connections[1].execute(change.encode())
+        return connections[0], connections[1]
+
+    yield make
+    for connection in connections:
+        connection.close()
+    for name in names:
+        cluster.drop_database(name)

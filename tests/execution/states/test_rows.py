@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-import psycopg
 import pytest
 
 from pytest_pgmigrate.execution.states import StateReader, compare, locate, locate_without_before
 from pytest_pgmigrate.model.cluster import Cluster
 from pytest_pgmigrate.model.state import RowChange, TableChange
-
-Pair = tuple[psycopg.Connection[Any], psycopg.Connection[Any]]
-
-
-@pytest.fixture
-def pair(cluster: Cluster) -> Iterator[Callable[[str, str], Pair]]:
-    """Two databases: one as the first statement makes it, its clone after the second."""
-    names: list[str] = []
-    connections: list[psycopg.Connection[Any]] = []
-
-    def make(start: str, change: str) -> Pair:
-        old = cluster.create_database("old")
-        with cluster.connect(old) as connection:
-            connection.execute(start.encode())
-        new = cluster.create_database("new", template=old)
-        names.extend((old, new))
-        connections.extend((cluster.connect(old), cluster.connect(new)))
-        connections[1].execute(change.encode())
-        return connections[0], connections[1]
-
-    yield make
-    for connection in connections:
-        connection.close()
-    for name in names:
-        cluster.drop_database(name)
-
+from tests.execution.states.conftest import Pair
 
 USERS = (
     "create table users (id int primary key, name text, age int default 5);"

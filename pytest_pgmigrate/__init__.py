@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_pgmigrate.errors import MigrationFailed
+    from pytest_pgmigrate.fixture import PgMigrate, Snapshot
     from pytest_pgmigrate.model.evidence import MigrationEvidence
     from pytest_pgmigrate.model.finding import Finding, Part, Severity
     from pytest_pgmigrate.model.migration import History, Migration, Place
@@ -22,12 +24,15 @@ _HOME = {
     "History": "model.migration",
     "Migration": "model.migration",
     "MigrationEvidence": "model.evidence",
+    "MigrationFailed": "errors",
     "Observation": "registry",
     "Part": "model.finding",
+    "PgMigrate": "fixture",
     "Place": "model.migration",
     "SeedContext": "model.seeding",
     "Settings": "options",
     "Severity": "model.finding",
+    "Snapshot": "fixture",
     "check": "registry",
     "seeds": "model.seeding",
 }
@@ -39,12 +44,15 @@ __all__ = [
     "History",
     "Migration",
     "MigrationEvidence",
+    "MigrationFailed",
     "Observation",
     "Part",
+    "PgMigrate",
     "Place",
     "SeedContext",
     "Settings",
     "Severity",
+    "Snapshot",
     "check",
     "seeds",
 ]

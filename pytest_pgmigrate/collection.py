@@ -31,7 +31,8 @@ def settings_of(config: pytest.Config) -> options.Settings:
         raise pytest.UsageError(str(error)) from None
 
 
-def _extras(config: pytest.Config, settings: options.Settings) -> Extras:
+def extras_of(config: pytest.Config, settings: options.Settings) -> Extras:
+    """What hooks add."""
     hook = config.hook
     return Extras(
         checks=tuple(c for group in hook.pytest_pgmigrate_checks() for c in group),
@@ -58,14 +59,14 @@ def _factories(hook: Any) -> Iterator[Factory]:
 def _make_run(config: pytest.Config, settings: options.Settings) -> Run:
     """A run with its histories read."""
     try:
-        run = Run(settings, config.rootpath, _extras(config, settings))
-        run.discover(_folders(config, settings))
+        run = Run(settings, config.rootpath, extras_of(config, settings))
+        run.discover(folders_of(config, settings))
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     return run
 
 
-def _folders(config: pytest.Config, settings: options.Settings) -> list[Path]:
+def folders_of(config: pytest.Config, settings: options.Settings) -> list[Path]:
     """Folders the user named: --pgmigrate-path, the ini key, and positional arguments that hold migrations."""
     from pytest_pgmigrate.discovery import is_history
 

@@ -25,3 +25,20 @@ class SeedError(PgmigrateError):
 
 class ExecutionError(PgmigrateError):
     """The examination itself could not go on (a lost connection, a second runner); never the user's SQL."""
+
+
+class MigrationFailed(PgmigrateError):
+    """A migration failed in a test that uses the ``pgmigrate`` fixture.
+
+    ``migration`` is its key, ``sqlstate`` what the server said (https://www.postgresql.org/docs/current/errcodes-appendix.html),
+    empty when the text never reached it.
+    """
+
+    def __init__(self, message: str, migration: str = "", sqlstate: str = "") -> None:
+        super().__init__(message)
+        self.migration = migration
+        self.sqlstate = sqlstate
+
+
+class NotFilledWarning(UserWarning):
+    """A table that a test's database was to have fake rows in could not be given them."""

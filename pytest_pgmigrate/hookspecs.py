@@ -1,4 +1,4 @@
-"""The hooks that a conftest.py or another plugin may implement; all are called only under ``--pgmigrate``."""
+"""The hooks that a conftest.py or another plugin may implement; called under ``--pgmigrate`` and for the fixture only."""
 
 from __future__ import annotations
 

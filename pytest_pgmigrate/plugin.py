@@ -12,6 +12,9 @@ import pytest
 from pytest_pgmigrate import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_pgmigrate.fixture import PgMigrate
     from pytest_pgmigrate.options import Option
 
 
@@ -52,6 +55,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; under ``--pgmigrate`` the rest of the plugin."""
     config.addinivalue_line("markers", "pgmigrate: one part of one migration's examination (pytest-pgmigrate)")
+    config.addinivalue_line("markers", "pgmigrate_history(folder): the history that the fixture pgmigrate works on")
     if config.getoption("pgmigrate"):
         from pytest_pgmigrate import collection
 
@@ -66,3 +70,25 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     from pytest_pgmigrate import collection
 
     return collection.answer(config)
+
+
+@pytest.fixture
+def pgmigrate(request: pytest.FixtureRequest) -> Iterator[PgMigrate]:
+    """A database of the test's own on the history of migrations, with a streaming replica; works without --pgmigrate.
+
+    https://docs.pytest.org/en/stable/how-to/fixtures.html
+    """
+    from pytest_pgmigrate import lending
+
+    with lending.lend(request.config, request.node.get_closest_marker("pgmigrate_history")) as lent:
+        yield lent
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Two snapshots of the fixture that differ: what differs, object by object and row by row."""
+    # Asked by name, so that a run without snapshots imports nothing.
+    if op != "==" or type(left).__module__ != "pytest_pgmigrate.fixture.snapshot":
+        return None
+    from pytest_pgmigrate.fixture.snapshot import Snapshot, explain
+
+    return explain(left, right) if isinstance(left, Snapshot) and isinstance(right, Snapshot) else None

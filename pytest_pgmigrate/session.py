@@ -111,9 +111,9 @@ class Run:
         for history in found:
             with self._timed("judge"):
                 findings = judge.judge_history(self.checks, history, self.settings)
-            self.histories.append(HistoryRun(history, findings, wanted_rows=self._wanted_rows(history)))
+            self.histories.append(HistoryRun(history, findings, wanted_rows=self.wanted_of(history)))
 
-    def _wanted_rows(self, history: History) -> Wanted:
+    def wanted_of(self, history: History) -> Wanted:
         """The seed file, scripts and factories for one history. Raises UsageError for a file that cannot be used."""
         from pytest_pgmigrate.discovery.seed_scripts import find_seed_scripts
         from pytest_pgmigrate.seeding.config import find_seed_file, read_seed_file

@@ -16,7 +16,7 @@ from pytest_pgmigrate.model.evidence import ServerError, StatementRun, Step
 from pytest_pgmigrate.model.migration import Chunk, Direction, Script, Statement, TransactionRule
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import psycopg
 
@@ -60,7 +60,8 @@ class Runner:
     """Sends scripts over one migration session. ``probes`` watch every step.
 
     ``line`` is a second connection; without it no statement is looked at on its own. ``gated``: whether commits may be
-    held on this server; ``oracle``: reads its WAL; ``blocking``: tries the application's statements.
+    held on this server; ``oracle``: reads its WAL; ``blocking``: tries the application's statements; ``after``: called
+    with each statement that was sent on its own and passed.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Runner:
         gated: bool = False,
         oracle: WalOracle | None = None,
         blocking: Blocking | None = None,
+        after: Callable[[Statement], None] | None = None,
     ) -> None:
         self.session = session
         self.control = control
@@ -81,6 +83,7 @@ class Runner:
         self.gated = gated
         self.oracle = oracle
         self.blocking = blocking
+        self.after = after
         self._settings: Mapping[str, str] | None = None
 
     def run(
@@ -188,6 +191,8 @@ class Runner:
             done.error = server_error(answer, chunk, statement)
             return False
         done.runs.append(StatementRun(statement, seconds, answer.tags[-1] if answer.tags else ""))
+        if self.after is not None:
+            self.after(statement)
         return True
 
     def _alone(self, chunk: Chunk, statement: Statement, done: _Pass, watcher: Watcher) -> bool:

@@ -121,6 +121,40 @@ OPTIONS: tuple[Option, ...] = (
         "File or folder of the application's own SQL, one query a file: tried against the locks; repeatable",
         "PATH",
     ),
+    Option(
+        "max_wal_bytes",
+        "int",
+        None,
+        "Most WAL bytes one up may write, on the rows that the tables have in the run: what replicas have to replay",
+        "BYTES",
+    ),
+    Option(
+        "max_replica_lag",
+        "str",
+        None,
+        "Wait before each migration and chunk until the replica is no further behind: seconds (10s) or bytes (16MB)",
+        "LAG",
+    ),
+    Option(
+        "replica_lag_timeout",
+        "seconds",
+        60.0,
+        "How long to wait for that, in seconds; a replica that is still behind ends the migration's examination",
+        "SECONDS",
+    ),
+    Option(
+        "replica_matrix",
+        "flag",
+        False,
+        "Try readers on the replica with max_standby_streaming_delay 0 and -1, each with hot_standby_feedback off and on",
+    ),
+    Option(
+        "lag_drill",
+        "seconds",
+        None,
+        "Try lag guards with replay really held back for so many seconds, more than their threshold",
+        "SECONDS",
+    ),
     Option("scale", "flag", False, "Run each up at a second data size too, to tell what grows with the rows"),
     Option(
         "ledger",
@@ -183,6 +217,11 @@ class Settings:
     max_blocked_rows: int = 10_000
     max_rows_per_statement: int | None = None
     queries: tuple[str, ...] = ()
+    max_wal_bytes: int | None = None
+    max_replica_lag: str | None = None
+    replica_lag_timeout: float = 60.0
+    replica_matrix: bool = False
+    lag_drill: float | None = None
     scale: bool = False
     ledger: str | None = None
     since: str | None = None

@@ -140,7 +140,8 @@ class _ReplicaProbe(Probe):
         held = self._standby.held()
         fresh = [relation for oid in held if oid not in self._known and (relation := look.relations.get(oid))]
         self._known = held
-        existed = [relation for relation in fresh if not relation.new]
+        existed = [relation for relation in fresh if not relation.new and relation.kind != "toast table"]
+        existed = [relation for relation in existed if not relation.name.startswith("pg_toast.")]
         if existed:
             tables = tuple(dict.fromkeys(relation.table for relation in existed))
             blocked = self._standby.blocked(tables)

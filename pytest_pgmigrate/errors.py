@@ -25,3 +25,7 @@ class SeedError(PgmigrateError):
 
 class ExecutionError(PgmigrateError):
     """The examination itself could not go on (a lost connection, a second runner); never the user's SQL."""
+
+
+class ReplicaBehind(ExecutionError):
+    """The replica stayed further behind than ``pgmigrate_max_replica_lag`` allows until the time limit ran out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -247,6 +248,24 @@ def _number(option: Option, value: object, convert: Callable[[str], float]) -> f
     return number
 
 
+_LAG = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|B|kB|MB|GB)")
+_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+
+
+def lag_limit(text: str) -> tuple[float, float]:
+    """``10s``, ``500ms``, ``2min``, ``16MB`` as seconds and bytes that a replica may be behind, one of them infinite.
+
+    Raises UsageError for anything else.
+    """
+    match = _LAG.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"--pgmigrate-max-replica-lag takes seconds or bytes with a unit (500ms, 10s, 2min, 64kB, 16MB), not {text!r}"
+        )
+    number = float(match[1]) * _UNITS[match[2]]
+    return (math.inf, number) if match[2].endswith("B") else (number, math.inf)
+
+
 def convert(option: Option, value: object) -> object:
     """One raw value (from the command line, ini file or environment) as the type of its field; UsageError otherwise."""
     if option.kind == "flag":
@@ -267,6 +286,8 @@ def convert(option: Option, value: object) -> object:
     if option.kind == "seconds":
         return float(_number(option, value, float))
     text = str(value).strip()
+    if text and option.name == "max_replica_lag":
+        lag_limit(text)
     return text or None
 
 

@@ -269,7 +269,7 @@ class Run:
         found = read_queries(self.root / path for path in self.settings.queries)
         queries = tuple(replace(query, file=_relative(query.file, self.root)) for query in found)
         locks = Part.LOCKS in self.parts
-        return Watch(locks or Part.DATA in self.parts, locks, queries)
+        return Watch(locks or Part.DATA in self.parts or Part.REPLICA in self.parts, locks, queries)
 
     def _seeder(self) -> Seeder | None:
         if self.extras.seeder is not None:

@@ -22,6 +22,7 @@ from pytest_pgmigrate.execution.kinds import undone_by_the_server
 from pytest_pgmigrate.execution.new_columns import columns_to_fill
 from pytest_pgmigrate.execution.states import compare, locate
 from pytest_pgmigrate.execution.trial import Trials
+from pytest_pgmigrate.execution.unlogged import unlogged_tables
 from pytest_pgmigrate.execution.workspace import Workspace
 from pytest_pgmigrate.model.evidence import EdgeEvidence, LaterRows, MigrationEvidence, ReplicaEvidence, Step
 from pytest_pgmigrate.model.finding import Part
@@ -317,7 +318,7 @@ class Examination:
     # -- after lane A -----------------------------------------------------------------------------------------------
 
     def _finish(self, migration: Migration, lane: _Lane) -> MigrationEvidence:
-        replica = self._replica()
+        replica = replace(self._replica(), unlogged=unlogged_tables(lane.before, lane.after, lane.changed))
         scaled = self._scale(migration, lane)
         edges, unsteady = self._other_rows(migration, lane)
         drills = self._drills(migration, lane)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from pytest_pgmigrate.execution.blocking import Blocking
+    from pytest_pgmigrate.execution.pacing import Pace
     from pytest_pgmigrate.execution.probes._base import Probe
     from pytest_pgmigrate.execution.states.line import Line
     from pytest_pgmigrate.execution.states.wal import WalOracle
@@ -60,7 +61,8 @@ class Runner:
     """Sends scripts over one migration session. ``probes`` watch every step.
 
     ``line`` is a second connection; without it no statement is looked at on its own. ``gated``: whether commits may be
-    held on this server; ``oracle``: reads its WAL; ``blocking``: tries the application's statements.
+    held on this server; ``oracle``: reads its WAL; ``blocking``: tries the application's statements; ``pace``: waits for
+    the replica before each chunk, and before each statement that is sent as one.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Runner:
         gated: bool = False,
         oracle: WalOracle | None = None,
         blocking: Blocking | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.session = session
         self.control = control
@@ -81,6 +84,7 @@ class Runner:
         self.gated = gated
         self.oracle = oracle
         self.blocking = blocking
+        self.pace = pace
         self._settings: Mapping[str, str] | None = None
 
     def run(
@@ -112,6 +116,8 @@ class Runner:
         self._settings = None
         for chunk in script.chunks:
             if done.error is None and not self.session.closed:
+                if self.pace is not None:
+                    self.pace.wait(str(chunk.place(0)))
                 self._chunk(chunk, done, watched)
         seconds = time.perf_counter() - clock
         if done.watcher is not None:
@@ -158,7 +164,9 @@ class Runner:
             self._end(chunk, done)
 
     def _each(self, chunk: Chunk, statements: Sequence[Statement], done: _Pass) -> None:
-        for statement in statements:
+        for number, statement in enumerate(statements):
+            if number and self.pace is not None and self.session.info.transaction_status is TransactionStatus.IDLE:
+                self.pace.wait(str(statement.place))
             if not self._one(chunk, statement, done):
                 return
 

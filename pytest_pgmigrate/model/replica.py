@@ -106,6 +106,11 @@ class Guard:
         """
         return tuple(name for name in self.source if name.startswith("pg_last_"))
 
+    @property
+    def always_null(self) -> bool:
+        """Nothing that it reads depends on any standby: on a primary it sees the same whatever the lag."""
+        return bool(self.source) and len(self.null_on_primary) == len(self.source)
+
 
 @dataclass(frozen=True, slots=True)
 class LagGuards:
@@ -114,3 +119,12 @@ class LagGuards:
     guards: tuple[Guard, ...] = ()
     notes: tuple[str, ...] = ()
     """What could not be tried, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnloggedTable:
+    """A table that the up leaves unlogged: none of its rows is on a replica. ``rows`` it had before, if it was there."""
+
+    name: str
+    existed: bool
+    rows: int = 0

@@ -23,12 +23,16 @@ SOURCES = (
 """Where the lag of a standby is read. The last three know an answer only on a standby."""
 
 _READS = re.compile(r"\b(" + "|".join(SOURCES) + r")\b", re.IGNORECASE)
-_STOPS = re.compile(r"\braise\s+(?:exception|warning|notice|')|\braise\s*;|\bassert\b|\bpg_sleep|/\s*0\b", re.IGNORECASE)
+_STOPS = re.compile(
+    r"\braise\s+(?:exception|warning|notice|')|\braise\s*;|\bassert\b|\bpg_sleep|/\s*0\b", re.IGNORECASE
+)
 _COMPARES = re.compile(r"[<>]|\bbetween\b", re.IGNORECASE)
 _COMMENT = re.compile(r"('(?:[^']|'')*')|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _SLEEPS = re.compile(r"\bpg_sleep", re.IGNORECASE)
 _SETTING = re.compile(r"current_setting\s*\(\s*'([a-z_]\w*\.\w+)'", re.IGNORECASE)
-_NAMED = re.compile(r"\b(application_name|client_addr|client_hostname|usename|slot_name)\s*(=|~|like\b|in\b)", re.IGNORECASE)
+_NAMED = re.compile(
+    r"\b(application_name|client_addr|client_hostname|usename|slot_name)\s*(=|~|like\b|in\b)", re.IGNORECASE
+)
 _DEFINES = ("CREATE FUNCTION", "CREATE PROCEDURE", "create_function_stmt")
 
 # A routine that does not even call another one of the user's cannot be on the way to a guard.

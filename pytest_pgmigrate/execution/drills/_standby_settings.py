@@ -29,9 +29,7 @@ def standby_settings(cluster: Cluster, wanted: Mapping[str, str]) -> Iterator[No
         }
         try:
             for name, value in wanted.items():
-                connection.execute(
-                    sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
-                )
+                connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
             connection.execute("SELECT pg_reload_conf()")
             _wait(cluster, wanted)
             yield

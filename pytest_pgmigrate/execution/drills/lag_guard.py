@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.execution.drills import Context
     from pytest_pgmigrate.model.evidence import Step
+    from pytest_pgmigrate.model.replica import Guard
 
 PART = Part.REPLICA
 
@@ -41,15 +42,22 @@ def run(context: Context) -> LagGuards | None:
         return None
     notes: list[str] = []
     trials = [trial for how in _ways(context, found, notes) for trial in _try(context, found, how)]
-    guards = tuple(
-        replace(one.guard, trials=tuple(trial for index, trial in trials if index == one.guard.index)) for one in found
-    )
-    for one, guard in zip(found, guards, strict=True):
-        if not guard.stops and not any(trial.asked for trial in guard.trials):
-            notes.append(f"{guard.statement.place}: the lag guard could not be shown a standby that is behind")
-        elif not guard.stops and one.chooses:
-            notes.append(f"{guard.statement.place}: the lag guard looks for certain standbys, of which there is none here")
-    return LagGuards(guards, tuple(notes))
+    guards = []
+    for one in found:
+        guard = replace(one.guard, trials=tuple(trial for index, trial in trials if index == one.guard.index))
+        why = "" if guard.stops or guard.always_null else _untold(one, guard)
+        if why:
+            notes.append(f"{guard.statement.place}: {why}")
+            guard = replace(guard, trials=())
+        guards.append(guard)
+    return LagGuards(tuple(guards), tuple(notes))
+
+
+def _untold(one: Found, guard: Guard) -> str:
+    """Why it cannot be said that a guard does not stop the migration, though it did not; "" when it can."""
+    if not any(trial.asked for trial in guard.trials):
+        return "the lag guard could not be shown a standby that is behind (--pgmigrate-lag-drill holds replay back)"
+    return "the lag guard looks for certain standbys, which are not here" if one.chooses else ""
 
 
 def _ways(context: Context, found: tuple[Found, ...], notes: list[str]) -> Iterator[str]:
@@ -71,6 +79,7 @@ def _try(context: Context, found: tuple[Found, ...], how: str) -> Iterator[tuple
     """The up once more, in a clone, beside a standby that is behind; what it says of each guard it came to."""
     sleeps = any(one.sleeps for one in found)
     database = context.space.clone_base()
+    database.hurry()
     try:
         with contextlib.ExitStack() as stack:
             seconds = 0.0

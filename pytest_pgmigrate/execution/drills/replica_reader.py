@@ -189,6 +189,7 @@ def _replay_cost(context: Context) -> ReplayCost | None:
     with _clone(context) as database, cluster.connect(cluster.maintenance_database, replica=True) as eyes:
         cluster.wait_for_replica(timeout=PATIENCE)
         before = cluster.lsn()
+        database.hurry()
         with cluster.pause_replay():
             step = database.run("up while replay is held back", context.migration, Direction.UP, watched=False)
             after = cluster.lsn()

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from psycopg import sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import psycopg
 
 SCHEMA = "pgmigrate_lag"
 SHOWN = "1 day"
@@ -24,7 +25,7 @@ SHOWN = "1 day"
 SHOWN_BYTES = 1 << 40
 """The same in bytes of WAL."""
 
-_MARK = "pgmigrate_lag.asked"
+_MARK = f"{SCHEMA}.asked"
 _LAGS = ("write_lag", "flush_lag", "replay_lag")
 _POSITIONS = ("pg_current_wal_lsn", "pg_current_wal_insert_lsn", "pg_current_wal_flush_lsn")
 _NULL_HERE = {
@@ -48,25 +49,24 @@ def show_lag(control: psycopg.Connection[Any], session: psycopg.Connection[Any])
     session.execute(sql.SQL("SELECT set_config('search_path', {}, false)").format(sql.Literal(", ".join(parts))))
 
 
-def was_asked(session: psycopg.Connection[Any]) -> bool:
-    """Whether the session looked at what was shown to it, and committed."""
-    if session.closed:
-        return False
-    try:
-        query = sql.SQL("SELECT pg_catalog.current_setting({}, true) = 'yes'").format(sql.Literal(_MARK))
-        return bool(session.execute(query).fetchall()[0][0])
-    except psycopg.Error:
-        return False
+def was_asked(control: psycopg.Connection[Any]) -> bool:
+    """Whether somebody looked at what was shown; a sequence remembers it though its transaction was rolled back."""
+    return bool(control.execute(f"SELECT is_called FROM {_MARK}".encode()).fetchall()[0][0])
 
 
 def _statements(columns: Iterable[str]) -> Iterable[str]:
     yield f"CREATE SCHEMA {SCHEMA}"
     yield f"GRANT USAGE ON SCHEMA {SCHEMA} TO PUBLIC"
+    yield f"CREATE SEQUENCE {_MARK}"
+    yield f"GRANT USAGE ON SEQUENCE {_MARK} TO PUBLIC"
+    mark = f"pg_catalog.nextval('{_MARK}') > 0"
+    yield f"CREATE FUNCTION {SCHEMA}.mark() RETURNS boolean LANGUAGE sql VOLATILE AS $$ SELECT {mark} $$"
+    # Not a constant, or the planner would do without the view where a comparison can be worked out beforehand.
     yield (
-        f"CREATE FUNCTION {SCHEMA}.mark() RETURNS boolean LANGUAGE sql VOLATILE"
-        f" AS $$ SELECT pg_catalog.set_config('{_MARK}', 'yes', false) IS NOT NULL $$"
+        f"CREATE FUNCTION {SCHEMA}.lag() RETURNS interval LANGUAGE sql VOLATILE"
+        f" AS $$ SELECT interval '{SHOWN}' WHERE {mark} $$"
     )
-    shown = ", ".join(f"interval '{SHOWN}' AS {c}" if c in _LAGS else c for c in columns)
+    shown = ", ".join(f"{SCHEMA}.lag() AS {c}" if c in _LAGS else c for c in columns)
     yield (
         f"CREATE VIEW {SCHEMA}.pg_stat_replication AS"
         f" SELECT {shown} FROM pg_catalog.pg_stat_replication WHERE {SCHEMA}.mark()"

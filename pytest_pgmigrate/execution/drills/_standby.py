@@ -35,10 +35,12 @@ _HOLDERS = """
 SELECT DISTINCT h.pid FROM pg_locks w JOIN pg_locks h ON (h.database, h.relation) = (w.database, w.relation)
 WHERE NOT w.granted AND h.granted AND h.pid = ANY (%s)
 """
+# No session on a standby can lock a table itself in this mode, so that whoever holds it is replay; its process shows
+# what it is only to those who may see.
 _HELD = """
-SELECT l.relation::int8 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE a.backend_type = 'startup' AND l.granted AND l.mode = 'AccessExclusiveLock'
-  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = %s) AND l.relation >= 16384
+SELECT l.relation::int8 FROM pg_locks l
+WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.relation >= 16384
+  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = %s)
 ORDER BY 1
 """
 

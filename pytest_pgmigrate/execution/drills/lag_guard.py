@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
+from pytest_pgmigrate.errors import ReplicaTimeout
 from pytest_pgmigrate.execution.drills._guards import Found, find_guards
 from pytest_pgmigrate.execution.drills._shown_lag import show_lag, was_asked
 from pytest_pgmigrate.execution.gate import usable
@@ -41,7 +42,12 @@ def run(context: Context) -> LagGuards | None:
     if not found:
         return None
     notes: list[str] = []
-    trials = [trial for how in _ways(context, found, notes) for trial in _try(context, found, how)]
+    trials: list[tuple[int, GuardTrial]] = []
+    for how in _ways(context, found, notes):
+        try:
+            trials += _try(context, found, how)
+        except ReplicaTimeout as error:
+            notes.append(f"lag guards: {error}")
     guards = []
     for one in found:
         guard = replace(one.guard, trials=tuple(trial for index, trial in trials if index == one.guard.index))
@@ -95,7 +101,7 @@ def _try(context: Context, found: tuple[Found, ...], how: str) -> Iterator[tuple
             if sleeps:
                 database.session.execute(f"SET statement_timeout = {round(WAITS * 1000)}")
             step = database.run("up beside a standby that is behind", context.migration, Direction.UP, watched=False)
-            asked = was_asked(database.session) if how == "shown" else True
+            asked = was_asked(database.control) if how == "shown" else True
             yield from _outcomes(found, step, GuardTrial(how, False, asked, seconds=seconds))
     finally:
         context.space.spend(database)

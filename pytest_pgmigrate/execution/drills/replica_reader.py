@@ -51,6 +51,13 @@ def run(context: Context) -> ReplicaReader | None:
     """Readers of every table that the up locks AccessExclusive; None when it locks none, and writes little."""
     if context.cluster.replica is None:
         return None
+    try:
+        return _run(context)
+    except ReplicaTimeout as error:
+        return ReplicaReader(notes=(f"readers on the replica: {error}",))
+
+
+def _run(context: Context) -> ReplicaReader | None:
     tables = locked_tables(context.up.watched)
     size = sum(seen.wal_bytes for seen in context.up.watched)
     ours = usable(context.cluster)

@@ -33,9 +33,8 @@ _SETTING = re.compile(r"current_setting\s*\(\s*'([a-z_]\w*\.\w+)'", re.IGNORECAS
 _NAMED = re.compile(
     r"\b(application_name|client_addr|client_hostname|usename|slot_name)\s*(=|~|like\b|in\b)", re.IGNORECASE
 )
-_DEFINES = ("CREATE FUNCTION", "CREATE PROCEDURE", "create_function_stmt")
+_DEFINES = ("CREATE ", "create_", "ALTER ", "DROP ", "COMMENT", "GRANT", "REVOKE", "TXN ", "SET")
 
-# A routine that does not even call another one of the user's cannot be on the way to a guard.
 _ROUTINES = """
 SELECT p.proname::text, n.nspname::text, concat(p.prosrc, ' ', {body})
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -76,12 +75,12 @@ def find_guards(script: Script, connection: psycopg.Connection[Any]) -> tuple[Fo
 
 def _calls(script: Script) -> bool:
     """Whether any statement could call a routine of the user's that guards: cheap, and most scripts cannot."""
-    return any("(" in s.text and s.kind in ("select_stmt", "do_stmt", "call_stmt") for s in script.statements)
+    return any("(" in s.text and not s.kind.startswith(_DEFINES) for s in script.statements)
 
 
 def _guards(script: Script, routines: Mapping[str, str]) -> Iterator[Found]:
     for index, statement in enumerate(script.statements):
-        if statement.kind.startswith(_DEFINES) or statement.kind not in ("select_stmt", "do_stmt", "call_stmt"):
+        if statement.kind.startswith(_DEFINES):
             continue
         text, called = _with_called(bare(statement.text), routines)
         source = tuple(dict.fromkeys(name.lower() for name in _READS.findall(text)))

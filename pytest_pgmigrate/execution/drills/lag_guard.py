@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +31,7 @@ PART = Part.REPLICA
 WAITS = 3.0
 """Seconds after which a guard that sleeps until the standby has caught up counts as having stopped the migration."""
 
-_TIMED_OUT = "57014"
+_CANCELLED = "57014"
 _EMIT = "SELECT pg_catalog.pg_logical_emit_message(true, 'pgmigrate', repeat('x', 1000))"
 
 
@@ -99,12 +100,30 @@ def _try(context: Context, found: tuple[Found, ...], how: str) -> Iterator[tuple
             if how == "setting":
                 _no_threshold(database, found)
             if sleeps:
-                database.session.execute(f"SET statement_timeout = {round(WAITS * 1000)}")
+                stack.enter_context(_cancelled_later(context, database))
             step = database.run("up beside a standby that is behind", context.migration, Direction.UP, watched=False)
             asked = was_asked(database.control) if how == "shown" else True
             yield from _outcomes(found, step, GuardTrial(how, False, asked, seconds=seconds))
     finally:
         context.space.spend(database)
+
+
+@contextlib.contextmanager
+def _cancelled_later(context: Context, database: Database) -> Iterator[None]:
+    """Cancel what the session runs then; a statement_timeout would be the migration's own to set."""
+    pid = database.session.info.backend_pid
+
+    def cancel() -> None:
+        with context.cluster.connect(context.cluster.maintenance_database) as connection:
+            connection.execute("SELECT pg_cancel_backend(%s)", (pid,))
+
+    timer = threading.Timer(WAITS, cancel)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _outcomes(found: tuple[Found, ...], step: Step, ran: GuardTrial) -> Iterator[tuple[int, GuardTrial]]:
@@ -116,7 +135,7 @@ def _outcomes(found: tuple[Found, ...], step: Step, ran: GuardTrial) -> Iterator
         if error is None or (at is not None and (place.line, place.column) < (at.line, at.column)):
             yield one.guard.index, ran
         elif at == place:
-            waited = error.sqlstate == _TIMED_OUT
+            waited = error.sqlstate == _CANCELLED
             message = "it waits for the standby" if waited else error.message
             yield one.guard.index, replace(ran, stopped=True, asked=True, message=message)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from pytest_pgmigrate.errors import ReplicaBehind, UsageError
+from pytest_pgmigrate.errors import PgmigrateError, ReplicaBehind, UsageError
 from pytest_pgmigrate.execution.database import Database
 from pytest_pgmigrate.model.cluster import Cluster
+from pytest_pgmigrate.model.finding import Part
 from pytest_pgmigrate.model.migration import Direction, Migration
 from pytest_pgmigrate.options import Settings, lag_limit
+from pytest_pgmigrate.session import Extras, Run
 from tests.execution.conftest import MakeHistory
 
 
@@ -79,6 +82,24 @@ def test_a_large_limit_lets_a_small_lag_through(cluster: Cluster, migration: Mig
         with cluster.pause_replay():
             database.control.execute("INSERT INTO before VALUES (1)")
             assert database.run("up", migration, Direction.UP, watched=True).error is None
+
+
+def test_a_run_says_which_migration_was_held_back_and_why(
+    cluster: Cluster, make_history: MakeHistory, tmp_path: Path
+) -> None:
+    make_history(("CREATE TABLE a (id int);\n", None))
+    run = Run(Settings(max_replica_lag="0B", replica_lag_timeout=0.2), tmp_path, Extras())
+    run._cluster = cluster
+    run.discover([tmp_path / "migrations"])
+    [history] = run.histories
+    [migration] = history.history.migrations
+    run.select(history, migration)
+    with (
+        cluster.pause_replay(),
+        pytest.raises(PgmigrateError, match=r"000001_step\.up\.sql:1:1 was not sent: after 0.2 s"),
+    ):
+        run.result(history, migration, Part.APPLY, lambda text: None)
+    assert run.result(history, migration, Part.ROLLBACK, lambda text: None).outcome == "skipped"
 
 
 @pytest.mark.parametrize(("text", "limit"), [("10s", 10.0), ("500ms", 0.5), ("2min", 120.0)])

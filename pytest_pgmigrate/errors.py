@@ -42,3 +42,7 @@ class MigrationFailed(PgmigrateError):
 
 class NotFilledWarning(UserWarning):
     """A table that a test's database was to have fake rows in could not be given them."""
+
+
+class ReplicaBehind(ExecutionError):
+    """The replica stayed further behind than ``pgmigrate_max_replica_lag`` allows until the time limit ran out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -143,6 +144,40 @@ OPTIONS: tuple[Option, ...] = (
         "File or folder of the application's own SQL, one query a file: tried against the locks; repeatable",
         "PATH",
     ),
+    Option(
+        "max_wal_bytes",
+        "int",
+        None,
+        "Most WAL bytes one up may write, on the rows that the tables have in the run: what replicas have to replay",
+        "BYTES",
+    ),
+    Option(
+        "max_replica_lag",
+        "str",
+        None,
+        "Wait before each migration and chunk until the replica is no further behind: seconds (10s) or bytes (16MB)",
+        "LAG",
+    ),
+    Option(
+        "replica_lag_timeout",
+        "seconds",
+        60.0,
+        "How long to wait for that, in seconds; a replica that is still behind ends the migration's examination",
+        "SECONDS",
+    ),
+    Option(
+        "replica_matrix",
+        "flag",
+        False,
+        "Try readers on the replica with max_standby_streaming_delay 0 and -1, each with hot_standby_feedback off and on",
+    ),
+    Option(
+        "lag_drill",
+        "seconds",
+        None,
+        "Try lag guards with replay really held back for so many seconds, more than their threshold",
+        "SECONDS",
+    ),
     Option("scale", "flag", False, "Run each up at a second data size too, to tell what grows with the rows"),
     Option(
         "ledger",
@@ -215,6 +250,11 @@ class Settings:
     max_blocked_rows: int = 10_000
     max_rows_per_statement: int | None = None
     queries: tuple[str, ...] = ()
+    max_wal_bytes: int | None = None
+    max_replica_lag: str | None = None
+    replica_lag_timeout: float = 60.0
+    replica_matrix: bool = False
+    lag_drill: float | None = None
     scale: bool = False
     ledger: str | None = None
     since: str | None = None
@@ -242,6 +282,24 @@ def _number(option: Option, value: object, convert: Callable[[str], float]) -> f
     return number
 
 
+_LAG = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|B|kB|MB|GB)")
+_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+
+
+def lag_limit(text: str) -> tuple[float, float]:
+    """``10s``, ``500ms``, ``2min``, ``16MB`` as seconds and bytes that a replica may be behind, one of them infinite.
+
+    Raises UsageError for anything else.
+    """
+    match = _LAG.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"--pgmigrate-max-replica-lag takes seconds or bytes with a unit (500ms, 10s, 2min, 64kB, 16MB), not {text!r}"
+        )
+    number = float(match[1]) * _UNITS[match[2]]
+    return (math.inf, number) if match[2].endswith("B") else (number, math.inf)
+
+
 def convert(option: Option, value: object) -> object:
     """One raw value (from the command line, ini file or environment) as the type of its field; UsageError otherwise."""
     if option.kind == "flag":
@@ -262,6 +320,8 @@ def convert(option: Option, value: object) -> object:
     if option.kind == "seconds":
         return float(_number(option, value, float))
     text = str(value).strip()
+    if text and option.name == "max_replica_lag":
+        lag_limit(text)
     return text or None
 
 

@@ -348,7 +348,7 @@ class Run:
         found = read_queries(self.root / path for path in self.settings.queries)
         queries = tuple(replace(query, file=_relative(query.file, self.root)) for query in found)
         locks = Part.LOCKS in self.parts
-        reading = {Part.DATA, Part.INTERRUPT, Part.COMPAT} & set(self.parts)
+        reading = {Part.DATA, Part.INTERRUPT, Part.COMPAT, Part.REPLICA} & set(self.parts)
         rows = bool(self.settings.rows or self.extras.seeder) and bool(reading)
         return Watch(locks or rows, locks, queries)
 

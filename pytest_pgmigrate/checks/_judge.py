@@ -9,6 +9,7 @@ from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Finding, NotJudged, Part, Severity
 from pytest_pgmigrate.model.judgement import Judgement
 from pytest_pgmigrate.model.migration import Directive, History, Script
+from pytest_pgmigrate.model.replica import LagGuards, ReplicaReader
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Check, silence
 
@@ -158,4 +159,7 @@ def not_judged(evidence: MigrationEvidence) -> tuple[NotJudged, ...]:
             found += [NotJudged("locks", note, key, Part.LOCKS.value) for note in notes]
         if not evidence.replica.ran:
             found.append(NotJudged("replica", evidence.replica.reason, key, Part.REPLICA.value))
+        for seen in evidence.drills:
+            if isinstance(seen, (ReplicaReader, LagGuards)):
+                found += [NotJudged("replica", note, key, Part.REPLICA.value) for note in seen.notes]
     return tuple(found)

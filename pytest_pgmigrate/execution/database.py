@@ -9,6 +9,7 @@ from pytest_pgmigrate.errors import ExecutionError
 from pytest_pgmigrate.execution.blocking import AppQuery, Blocking
 from pytest_pgmigrate.execution.gate import usable
 from pytest_pgmigrate.execution.ledger import SCHEMA, Ledger
+from pytest_pgmigrate.execution.pacing import Pace
 from pytest_pgmigrate.execution.probes import make_probes
 from pytest_pgmigrate.execution.runner import Runner
 from pytest_pgmigrate.execution.send import receive
@@ -74,6 +75,7 @@ class Database:
         # A migration may lock the very catalogs that are read here; it must not wait for us, nor we for it.
         self._quiet = f"-c synchronous_commit=local -c lock_timeout=5000{uncounted}"
         self._gated = usable(cluster)
+        self._pace: Pace | None = Pace(cluster, settings)
         self.probes = make_probes()
         self._oracle: WalOracle | None = None
         self._acquired = False
@@ -142,6 +144,7 @@ class Database:
                 gated=self._gated,
                 oracle=oracle,
                 blocking=self._blocking if self._watch.blocking else None,
+                pace=self._pace,
             )
         step = self._runner.run(name, direction, script, watched=watched, made=made)
         if self._ledger is not None:
@@ -149,6 +152,11 @@ class Database:
         if step.leaks or session.closed:
             self._drop_session()
         return step
+
+    def hurry(self) -> None:
+        """Do not wait for the replica before chunks: a drill holds its replay back on purpose."""
+        self._pace = None
+        self._runner = None
 
     def _further(self) -> psycopg.Connection[Any]:
         """One more connection, on which the application's statements are tried; nothing it does is counted."""
@@ -194,6 +202,8 @@ class Database:
             self._reader.pause()
         self.write_ledger()
         self._blocking.close()
+        if self._pace is not None:
+            self._pace.close()
         for connection in (self._session, self._control):
             if connection is not None:
                 connection.close()

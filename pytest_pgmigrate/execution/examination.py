@@ -35,6 +35,7 @@ from pytest_pgmigrate.execution.new_columns import columns_to_fill
 from pytest_pgmigrate.execution.predecessors import Resumed, Settled
 from pytest_pgmigrate.execution.states import Kept, compare, locate, without_views
 from pytest_pgmigrate.execution.trial import Trials
+from pytest_pgmigrate.execution.unlogged import unlogged_tables
 from pytest_pgmigrate.execution.workspace import Workspace
 from pytest_pgmigrate.model.evidence import (
     EdgeEvidence,
@@ -412,7 +413,7 @@ class Examination:
     # -- after lane A -----------------------------------------------------------------------------------------------
 
     def _finish(self, migration: Migration, lane: _Lane) -> MigrationEvidence:
-        replica = self._replica()
+        replica = replace(self._replica(), unlogged=unlogged_tables(lane.before, lane.after, lane.changed))
         scaled = self._scale(migration, lane)
         edges, unsteady = self._other_rows(migration, lane)
         drills = self._drills(migration, lane)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from pytest_pgmigrate.execution.blocking import Blocking
+    from pytest_pgmigrate.execution.pacing import Pace
     from pytest_pgmigrate.execution.probes._base import Probe
     from pytest_pgmigrate.execution.states.line import Line
     from pytest_pgmigrate.execution.states.wal import WalOracle
@@ -61,7 +62,8 @@ class Runner:
 
     ``line`` is a second connection; without it no statement is looked at on its own. ``gated``: whether commits may be
     held on this server; ``oracle``: reads its WAL; ``blocking``: tries the application's statements; ``after``: called
-    with each statement that was sent on its own and passed.
+    with each statement that was sent on its own and passed; ``pace``: waits for the replica before each chunk, and before
+    each statement that is sent as one.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Runner:
         oracle: WalOracle | None = None,
         blocking: Blocking | None = None,
         after: Callable[[Statement], None] | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.session = session
         self.control = control
@@ -84,6 +87,7 @@ class Runner:
         self.oracle = oracle
         self.blocking = blocking
         self.after = after
+        self.pace = pace
         self._settings: Mapping[str, str] | None = None
 
     def run(
@@ -115,6 +119,8 @@ class Runner:
         self._settings = None
         for chunk in script.chunks:
             if done.error is None and not self.session.closed:
+                if self.pace is not None:
+                    self.pace.wait(str(chunk.place(0)))
                 self._chunk(chunk, done, watched)
         seconds = time.perf_counter() - clock
         if done.watcher is not None:
@@ -161,7 +167,9 @@ class Runner:
             self._end(chunk, done)
 
     def _each(self, chunk: Chunk, statements: Sequence[Statement], done: _Pass) -> None:
-        for statement in statements:
+        for number, statement in enumerate(statements):
+            if number and self.pace is not None and self.session.info.transaction_status is TransactionStatus.IDLE:
+                self.pace.wait(str(statement.place))
             if not self._one(chunk, statement, done):
                 return
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pytest_pgmigrate.model.cluster import EdgeRow, SeedReport
 from pytest_pgmigrate.model.migration import Direction, Migration, Place, Statement
+from pytest_pgmigrate.model.replica import UnloggedTable
 from pytest_pgmigrate.model.state import Difference
 from pytest_pgmigrate.model.watch import Scaled, StatementSeen
 
@@ -211,6 +212,8 @@ class ReplicaEvidence:
     seconds: float = 0.0
     difference: Difference = field(default_factory=Difference)
     reason: str = ""
+    unlogged: tuple[UnloggedTable, ...] = ()
+    """Tables that the up made or set unlogged."""
 
 
 @dataclass(frozen=True, slots=True)

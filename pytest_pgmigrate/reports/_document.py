@@ -10,6 +10,7 @@ from pytest_pgmigrate.model.finding import Finding, NotJudged
 from pytest_pgmigrate.model.migration import Migration
 from pytest_pgmigrate.model.watch import Scaled
 from pytest_pgmigrate.reports._ignored import merge_ignored
+from pytest_pgmigrate.reports._replica import replica_entry
 from pytest_pgmigrate.reports._statements import statement_entries
 
 SCHEMA_VERSION = 1
@@ -84,6 +85,7 @@ def history_entry(
         entry["seconds"] = round(evidence.seconds, 4)
         entry["later_rows"] = evidence.later.written
         entry["replica_seconds"] = round(evidence.replica.seconds, 4)
+        entry["replica"] = replica_entry(evidence)
         entry["steps"] = [
             _step(step, evidence.scaled if step is evidence.up else ())
             for step in steps

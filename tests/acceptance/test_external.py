@@ -59,6 +59,10 @@ def test_as_superuser(users: Project, any_cluster: Cluster, replica: bool) -> No
     assert parts["role"]["apply"] == "skipped"
     assert parts["nick"]["apply"] == "passed"
     assert parts["nick"]["replica"] == ("passed" if replica else "skipped")
+    [nick] = [e["replica"] for e in outcome.document["history"] if e["name"] == "nick"]
+    # Locks are read there; nobody is put in the way of a replay that is not ours.
+    assert [locks["blocked"] for locks in nick.get("locks", ())] == ([["public.users"]] if replica else [])
+    assert nick.get("readers", []) == []
     reasons = [n["reason"] for n in outcome.document["not_judged"]]
     assert any("CREATE ROLE changes what all databases of the server share" in reason for reason in reasons)
     assert any("no replica was given" in reason for reason in reasons) is not replica

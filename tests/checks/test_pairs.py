@@ -30,15 +30,18 @@ BESIDE = {
 """What else a bad example gives: changes left by an up that fails do not say why it failed, and whoever adds a constraint
 takes rows for granted, however it is added."""
 
-ALWAYS = {"PMG204", "PMG207", "PMG331", "PMG409"}
+ALWAYS = {"PMG204", "PMG207", "PMG331", "PMG409", "PMG503"}
 """Information that any history may give."""
 
 NEEDS_LEDGER = sorted(path.parent.parent.name for path in PAIRS.glob("*/bad/ledger.csv"))
+NEEDS_FLAG = {"PMG504": "--pgmigrate-max-wal-bytes=200000"}
+"""What only a setting makes a finding of."""
+
 NOT_RUN = {path.parent.name for path in PAIRS.glob("*/README.md")}
 """What no SQL can show (PMG501, PMG502); the pair's README says why."""
 
 CODES = sorted(path.name for path in PAIRS.glob("PMG*"))
-BAD = [code for code in CODES if code not in NOT_RUN and code not in NEEDS_LEDGER]
+BAD = [code for code in CODES if code not in {*NOT_RUN, *NEEDS_LEDGER, *NEEDS_FLAG}]
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def test_the_place_is_in_the_file(bad: Outcome, code: str) -> None:
 def test_good_gives_nothing(good: Outcome, code: str) -> None:
     found = good.findings(code)
     assert [f for f in found if f["severity"] != "info"] == [], _shown(found)
-    if code != "PMG409":  # the good one declares, which is information
+    if code not in ("PMG409", "PMG503"):  # the good one declares, or locks for an instant, which is information
         assert code not in _codes(found), _shown(found)
     parts = good.parts(code)
     assert parts, "nothing was judged"
@@ -152,6 +155,15 @@ def test_against_the_ledger(tmp_path: Path, code: str, kind: str) -> None:
     assert _codes(seen.findings("db")) == expected, _shown(seen.findings("db"))
     assert seen.returncode == (1 if kind == "bad" else 0), seen.output
     assert not any("edited and out-of-order" in n["subject"] for n in seen.document["not_judged"])
+
+
+@pytest.mark.parametrize("code", NEEDS_FLAG)
+def test_with_its_setting(tmp_path: Path, code: str) -> None:
+    histories = {kind: PAIRS / code / kind for kind in ("bad", "good")}
+    seen = _run(tmp_path, histories, "--pgmigrate-engine=embedded", NEEDS_FLAG[code])
+    assert _codes(seen.findings("bad"), *ALWAYS) == {code: 1}, _shown(seen.findings("bad"))
+    assert _codes(seen.findings("good"), *ALWAYS) == {}, _shown(seen.findings("good"))
+    assert seen.returncode == 0, seen.output
 
 
 def test_nothing_breaks(bad: Outcome, good: Outcome) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.conftest import EMBEDDED, GIVE_WAY, PATIENCE, Project, assert_clean, codes
 
 NICK = "000002_nick"
-PARTS = ("history", "apply", "rollback", "reapply", "rerun", "data", "locks", "replica")
+PARTS = ("history", "apply", "rollback", "reapply", "rerun", "data", "locks", "replica", "compat")
 ADD = GIVE_WAY + "ALTER TABLE users ADD COLUMN nick text;\n"
 DROP = "ALTER TABLE users DROP COLUMN nick;\n"
 

@@ -43,6 +43,12 @@ def relations(changed: Difference, before: State, after: State) -> tuple[str, ..
     return tuple(found)
 
 
+def widened(changed: Difference, after: State) -> tuple[str, ...]:
+    """Relations that got columns which no statement has to know: only ``SELECT *`` gives something else."""
+    found = {c.key.relation: None for c in changed.objects if c.key.kind == "column" and _unasked(c, after)}
+    return tuple(found)
+
+
 def routines(changed: Difference) -> tuple[str, ...]:
     """Bare names of functions and procedures that were changed or are gone."""
     names = [
@@ -66,8 +72,18 @@ def fired(connection: psycopg.Connection[Any], names: Collection[str]) -> list[i
     return [oid for (oid,) in connection.execute(_FIRED, (list(names),), prepare=False).fetchall()]
 
 
+def _unasked(change: ObjectChange, after: State) -> bool:
+    """A new column that may be left out: NULL or a default stands in for it."""
+    attributes = after.objects.get(change.key, {})
+    if change.change != "extra" or attributes.get("generated"):
+        return False
+    return not attributes.get("not_null") or bool(attributes.get("default") or attributes.get("identity"))
+
+
 def _matters(change: ObjectChange, after: State) -> bool:
     kind = change.key.kind
+    if kind == "column" and _unasked(change, after):
+        return False
     if change.change == "changed":
         return change.attribute not in _HARMLESS
     if kind in ("policy", "statistics", "schema", "extension", "sequence"):

@@ -45,20 +45,25 @@ class Known:
     edges: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
     """By table: columns that version n no longer lets be ``NULL``, or ``left out``, and that version n-1 does."""
 
-    plans: dict[int, str] = field(default_factory=dict)
-    """Prepared ``SELECT *`` by table."""
+    plans: dict[str, str] = field(default_factory=dict)
+    """Prepared ``SELECT *`` by the table's name."""
 
     functions: list[calls.Function] = field(default_factory=list)
     queries: list[user_queries.UserQuery] = field(default_factory=list)
     unusable: list[Unusable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def prepare(self, tries: Tries, table: tables.Table | None) -> None:
+        """Keep a plan of ``SELECT *``, as a driver does."""
+        if table is not None and (plan := tries.prepare(f"SELECT * FROM {table.sql} LIMIT 1")):
+            self.plans[table.name] = plan
+
     @property
     def tried(self) -> int:
         """Statements that worked."""
         rows = sum(len(old.fresh) for old in self.olds)
         rows += sum(map(len, self.updated.values())) + sum(map(len, self.deleted.values()))
-        return len(self.reads) + rows + len(self.functions) + len(self.queries)
+        return len(self.plans) + len(self.reads) + rows + len(self.functions) + len(self.queries)
 
 
 @contextmanager
@@ -86,8 +91,10 @@ class Reader:
         self._edges = edges
         self.olds: dict[int, Old] = {}
 
-    def read(self, oids: Sequence[int], routines: Sequence[str], queries: Sequence[AppQuery]) -> Known:
-        """Everything that works, of these tables, functions and queries."""
+    def read(
+        self, oids: Sequence[int], widened: Sequence[int], routines: Sequence[str], queries: Sequence[AppQuery]
+    ) -> Known:
+        """Everything that works, of these tables, functions and queries; of ``widened`` tables ``SELECT *`` alone."""
         known = Known()
         if len(oids) > MOST_TABLES:
             known.notes.append(
@@ -95,13 +102,15 @@ class Reader:
             )
         concerned = list(oids)[:MOST_TABLES]
         mine = self._asked(queries)
-        found = tables.read(self._connection, {*concerned, *mine})
-        self.fill(found)
+        found = tables.read(self._connection, {*concerned, *mine, *widened})
+        self.fill({oid: table for oid, table in found.items() if oid in concerned or oid in mine})
         beside = [self.olds[oid] for oid in mine if oid in found]
         known.olds = [self.olds[oid] for oid in concerned if oid in found]
         with undone(self._connection) as tries:
             for old in known.olds:
                 self._keep(tries, known, old)
+            for oid, table in found.items():
+                known.prepare(tries, table if oid in widened or oid in known.reads else None)
             for function in calls.read(self._connection, routines, known.olds):
                 if tries.attempt(function.call, "CALL").refused is None:
                     known.functions.append(function)
@@ -150,7 +159,6 @@ class Reader:
             return
         if tries.attempt(statements.select(table, table.columns), "SELECT").refused is None:
             known.reads.add(table.oid)
-            known.plans[table.oid] = tries.prepare(f"SELECT * FROM {table.sql} LIMIT 1")
         if not table.writable:
             return
         old.fresh = working(tries, old.fresh, lambda row: statements.insert(table, row, names), "INSERT")

@@ -29,13 +29,14 @@ def examine(context: Context) -> CompatEvidence:
         return CompatEvidence()
     names = affected.relations(context.changed, context.before, context.after)
     routines = affected.routines(context.changed)
-    if not names and not routines and not context.space.watch.queries:
+    widened = affected.widened(context.changed, context.after)
+    if not names and not widened and not routines and not context.space.watch.queries:
         return CompatEvidence()
     trials = Trials(context.space, context.migration)
     try:
         with trials.place() as place:
             drill = _Drill(context, place)
-            seen = drill.run(names, routines)
+            seen = drill.run(names, widened, routines)
         return replace(seen, breaks=_that_no_row_helps(context, trials, seen.breaks))
     finally:
         trials.close()
@@ -51,11 +52,12 @@ class _Drill:
         every = [plain(name) for name in context.before.tables]
         self._reader = Reader(place.connection, context.seeder, every, affected.edges(context.changed))
 
-    def run(self, names: Sequence[str], routines: Sequence[str]) -> CompatEvidence:
+    def run(self, names: Sequence[str], widened: Sequence[str], routines: Sequence[str]) -> CompatEvidence:
         queries = self._context.space.watch.queries
         oids = [oid for oid in tables.find(self._connection, names) if oid is not None]
         oids += affected.fired(self._connection, routines)
-        known = self._reader.read(list(dict.fromkeys(oids)), routines, queries)
+        wider = [oid for oid in tables.find(self._connection, widened) if oid is not None]
+        known = self._reader.read(list(dict.fromkeys(oids)), wider, routines, queries)
         notes = list(known.notes)
         breaks: list[Break] = []
         reshaped: list[Reshaped] = []
@@ -117,11 +119,10 @@ class _Drill:
         https://www.postgresql.org/docs/current/sql-prepare.html
         """
         found = []
-        for old in known.olds:
-            plan = known.plans.get(old.table.oid)
-            refused = tries.attempt(execute(plan, ()), "SELECT").refused if plan else None
+        for name, plan in known.plans.items():
+            refused = tries.attempt(execute(plan, ()), "SELECT").refused
             if refused is not None and refused.sqlstate == "0A000":
-                found.append(Reshaped(old.table.name, refused.message))
+                found.append(Reshaped(name, refused.message))
         for query in known.queries:
             refused = tries.attempt(execute(query.plan, query.values), "QUERY").refused if query.plan else None
             if refused is not None and refused.sqlstate == "0A000":

@@ -117,7 +117,7 @@ def _values(
     if not parameters:
         yield ()
         return
-    columns = _columns(text)
+    columns = parameter_columns(text)
     name = tries.prepare(text)
     types = [t for (t,) in connection.execute(_TYPES, (name,), prepare=False).fetchall()] if name else []
     near = [old for old in olds if re.search(rf"\b{re.escape(old.table.name.split('.', 1)[1])}\b", text, re.IGNORECASE)]
@@ -127,7 +127,7 @@ def _values(
     yield from seen
 
 
-def _columns(text: str) -> Mapping[int, tuple[str, str]]:
+def parameter_columns(text: str) -> Mapping[int, tuple[str, str]]:
     """By parameter: the column it is compared with or written to, and how (``stored``, ``fresh``, ``any``, ``count``)."""
     found: dict[int, tuple[str, str]] = {}
     for match in _COMPARED.finditer(text):

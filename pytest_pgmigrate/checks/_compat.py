@@ -183,6 +183,12 @@ def _refused(one: Break, version: str) -> str:
     if state == "23514":
         name = quoted(one.subject) if one.subject else "the CHECK"
         return f"let {name} accept what the old release writes as well; make it strict {later}"
+    if state == "23503":
+        return (
+            f"let the new release write the other table first; make {quoted(one.subject)} {later}"
+            if one.subject
+            else f"make the foreign key {later}"
+        )
     if state == "428C9":
         new = derived(column, "new")
         return f"make the generated column beside {column}, e.g. {new}, and drop {column} {later}"

@@ -101,6 +101,25 @@ HISTORIES = {
         "INSERT INTO profiles SELECT id FROM users;",
         "DROP TABLE profiles;",
     ),
+    "strict_check": (
+        "ALTER TABLE users ADD CONSTRAINT users_phone_kind CHECK (phone IN ('none', 'some')) NOT VALID;",
+        "ALTER TABLE users DROP CONSTRAINT users_phone_kind;",
+    ),
+    "key_to_new_table": (
+        "CREATE TABLE numbers (number TEXT PRIMARY KEY);\n"
+        "INSERT INTO numbers SELECT DISTINCT phone FROM users WHERE phone IS NOT NULL;\n"
+        "ALTER TABLE users ADD CONSTRAINT users_number FOREIGN KEY (phone) REFERENCES numbers NOT VALID;",
+        "ALTER TABLE users DROP CONSTRAINT users_number;\nDROP TABLE numbers;",
+    ),
+    "key_to_known_table": (
+        "ALTER TABLE users ADD CONSTRAINT users_sponsor FOREIGN KEY (phone) REFERENCES users (email) NOT VALID;",
+        "ALTER TABLE users DROP CONSTRAINT users_sponsor;",
+    ),
+    "generated": (
+        "ALTER TABLE users DROP COLUMN phone;\n"
+        "ALTER TABLE users ADD COLUMN phone TEXT GENERATED ALWAYS AS (lower(email)) STORED;",
+        "ALTER TABLE users DROP COLUMN phone;\nALTER TABLE users ADD COLUMN phone TEXT;",
+    ),
     "unknown_version": (
         "-- pgmigrate: contract, needs=000009 the release before reads people\nALTER TABLE users RENAME TO people;",
         "ALTER TABLE people RENAME TO users;",
@@ -187,6 +206,9 @@ def _found(outcome: Outcome, folder: str) -> dict[str, dict[str, Any]]:
             "may write NULL into users.phone, which is refused from now on",
         ),
         ("drop_default", "PMG605", "warning", 2, "may leave users.status to its default, which is gone"),
+        ("strict_check", "PMG605", "warning", 2, "4 of 4 rows as it may write them are refused, new row for relation"),
+        ("key_to_new_table", "PMG602", "error", 4, 'violates foreign key constraint "users_number"'),
+        ("generated", "PMG602", "error", 3, 'cannot insert a non-DEFAULT value into column "phone"'),
         ("profiles", "PMG602", "warning", 2, "DELETE of the release before on users: every row is refused"),
     ],
 )
@@ -201,7 +223,15 @@ def test_what_breaks_the_old_release_is_one_finding(
 
 @pytest.mark.parametrize(
     "name",
-    ["rename_table_with_view", "new_with_default", "both_values", "cents_beside", "wider", "drop_column_declared"],
+    [
+        "rename_table_with_view",
+        "new_with_default",
+        "both_values",
+        "cents_beside",
+        "wider",
+        "drop_column_declared",
+        "key_to_known_table",
+    ],
 )
 def test_the_forms_that_expand_first_are_silent(outcome: Outcome, name: str) -> None:
     assert _found(outcome, name) == {}

@@ -20,6 +20,7 @@ _HARMLESS = frozenset({
     "tablespace", "clustered", "replica_identity", "local", "inherited", "partition", "row_security", "persistence",
     "access_method", "validated",
 })  # fmt: skip
+_REFERENCES = re.compile(r'\bREFERENCES ((?:"[^"]+"|[\w$]+)(?:\.(?:"[^"]+"|[\w$]+))?)')
 _RELATIONS = ("table", "view", "materialized view", "foreign table")
 _ROUTINES = ("function", "procedure")
 
@@ -38,9 +39,20 @@ def relations(changed: Difference, before: State, after: State) -> tuple[str, ..
         if key.kind in ("type", "domain") and change.change != "extra":
             found.update(dict.fromkeys(_of_type(key.name, before)))
     for definition in _new_keys(changed, after):
-        if match := re.search(r'\bREFERENCES ((?:"[^"]+"|[\w$]+)(?:\.(?:"[^"]+"|[\w$]+))?)', definition):
+        if match := _REFERENCES.search(definition):
             found[match[1]] = None
     return tuple(found)
+
+
+def refers_to_new(constraint: str, before: State, after: State) -> bool:
+    """Whether a foreign key refers to a table that the old release does not know, so never writes to first."""
+    known = {key.name.rsplit(".", 1)[-1] for key in before.objects if key.kind == "table"}
+    for key, attributes in after.objects.items():
+        if key.kind == "constraint" and key.name.rsplit(" ", 1)[-1].strip('"') == constraint:
+            found = _REFERENCES.search(str(attributes.get("definition", "")))
+            if found is not None and found[1].rsplit(".", 1)[-1] not in known:
+                return True
+    return False
 
 
 def widened(changed: Difference, after: State) -> tuple[str, ...]:

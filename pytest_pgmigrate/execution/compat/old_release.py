@@ -184,7 +184,14 @@ def _that_no_row_helps(context: Context, trials: Trials, breaks: Sequence[Break]
     Where one does the old release may well write only such rows, and it is a matter of values; of unique and foreign
     keys then nothing is said.
     """
-    asked = [one for one in breaks if one.cause == "refused" and one.direction is Direction.UP and _about_values(one)]
+    asked = [
+        one
+        for one in breaks
+        if one.cause == "refused"
+        and one.direction is Direction.UP
+        and _about_values(one)
+        and not affected.refers_to_new(one.subject, context.before, context.after)
+    ]
     if not asked:
         return tuple(breaks)
     passing = _passing(context, trials, {one.relation for one in asked})

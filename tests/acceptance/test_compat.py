@@ -135,7 +135,9 @@ QUERIES = {
     "sign_up.sql": "INSERT INTO users (email, price) VALUES (%(email)s, %(price)s) RETURNING id;\n",
     "all.sql": "SELECT * FROM users LIMIT :most;\n",
     "never.sql": "SELECT id\nFROM users\nWHERE nickname = $1;\n",
-    "broken.sql": "SELEC id FROM users;\n",
+    "broken.sql": "SELECT id FORM users;\n",
+    "commit.sql": "-- Two; or three?\nDELETE FROM users; COMMIT;\n",
+    "ddl.sql": "DROP TABLE users;\n",
 }
 
 # As COPY (SELECT query FROM pg_stat_statements) TO … (FORMAT csv, HEADER) writes it.
@@ -334,7 +336,11 @@ def test_queries_that_never_worked_are_not_judged_once_each(queried: Outcome) ->
     """Said with file and line, and the run goes on: what BEGIN and the catalogs are asked is left out of a capture."""
     said = {n["subject"]: n["reason"] for n in queried.document["not_judged"] if n["part"] == "compat"}
     assert said == {
-        "app/broken.sql:1": 'the query does not work at the version before either: syntax error at or near "SELEC"',
+        "app/broken.sql:1": 'the query does not work at the version before either: syntax error at or near "users"',
+        "app/commit.sql:1": "the query does not work at the version before either: it holds more than one statement; give "
+        "each a file",
+        "app/ddl.sql:1": "the query does not work at the version before either: it begins with DROP, and only these are "
+        "tried: SELECT, INSERT, UPDATE, DELETE, MERGE, WITH, VALUES, TABLE, CALL",
         "app/never.sql:3": 'the query does not work at the version before either: column "nickname" does not exist',
     }
     assert [n["subject"] for n in queried.document["not_judged"] if n["part"] == "compat"].count("app/never.sql:3") == 1

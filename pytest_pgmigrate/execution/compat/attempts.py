@@ -35,6 +35,8 @@ class Tries:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
+        # Of its own: a text that cannot be parsed is refused as a whole, a SAVEPOINT in front of it included.
+        connection.execute(f"SAVEPOINT {_SAVEPOINT}".encode(), prepare=False)
 
     def attempt(self, sql: str, kind: str) -> Attempt:
         """Run and undo. Raises psycopg.Error only when the connection is lost."""
@@ -49,7 +51,7 @@ class Tries:
         """Prepare for later, as a driver keeps plans; the name, or "" where it cannot be."""
         name = self.name()
         try:
-            self._connection.execute(f"SAVEPOINT {_SAVEPOINT}; PREPARE {name} AS {sql}\n".encode(), prepare=False)
+            self._connection.execute(f"PREPARE {name} AS {sql}\n".encode(), prepare=False)
         except psycopg.Error:
             self._back()
             return ""
@@ -60,15 +62,13 @@ class Tries:
         return f"pgmigrate_old_{next(_NAMES)}"
 
     def _send(self, prefix: str, sql: str, kind: str, shown: str = "") -> Attempt:
-        head = f"SAVEPOINT {_SAVEPOINT};{prefix}"
         shown = shown or sql
         try:
-            cursor = self._connection.execute((head + sql + _END).encode(), prepare=False)
+            cursor = self._connection.execute((prefix + sql + _END).encode(), prepare=False)
         except psycopg.Error as error:
             self._back()
-            place = int(error.diag.statement_position or 0) - len(head)
+            place = int(error.diag.statement_position or 0) - len(prefix)
             return Attempt(refused=refusal(error, kind, shown), position=max(place, 0))
-        cursor.nextset()
         if prefix:
             cursor.nextset()
         return Attempt(cursor.rowcount)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_pgmigrate.execution.blocking.parameters import numbered
+from pytest_pgmigrate.execution.blocking.parameters import numbered, outside
 from pytest_pgmigrate.execution.compat.attempts import Attempt, Tries, literal
 from pytest_pgmigrate.execution.compat.values import by_type
 from pytest_pgmigrate.model.compat import Unusable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 VARIANTS = 3
 """Rows from which values are taken, until the query works on one."""
 
-_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_QUERIES = ("select", "insert", "update", "delete", "merge", "with", "values", "table", "call")
 _NAME = r'(?:[\w$]+\.|"[^"]+"\.)*("[^"]+"|[\w$]+)'
 _COMPARED = re.compile(
     _NAME + r"(?:::[\w ]+)?\s*(?:=|<>|!=|<=|>=|<|>|\bI?LIKE\b|\bIN\s*\(|\bBETWEEN\b)\s*(ANY\s*\(\s*)?\$(\d+)",
@@ -77,8 +77,9 @@ def usable(
         text, parameters = numbered(query.sql)
         text = text.rstrip().rstrip(";")
         mine, first = UserQuery(query, text), None
-        if query.problem or not _COMMENTS.sub("", text).strip():
-            unusable.append(Unusable(query.file, query.line, query.problem or "it holds no query", mine.name))
+        problem = query.problem or _problem(text)
+        if problem:
+            unusable.append(Unusable(query.file, query.line, problem, mine.name))
             continue
         for values in _values(connection, tries, text, parameters, olds):
             mine = replace(mine, values=values)
@@ -97,6 +98,18 @@ def mentioned(query: AppQuery, names: Sequence[str]) -> list[str]:
     """Which of these tables (``schema.table``) the query may be about."""
     words = {word.lower() for word in re.findall(r"[\w$]+", query.sql)}
     return [name for name in names if name.rsplit(".", 1)[-1].lower() in words]
+
+
+def _problem(text: str) -> str:
+    """Why a text is not sent: a COMMIT in it would end the transaction in which all is undone."""
+    bare = outside(text).strip(" \t\r\n;(").lower()
+    if not bare:
+        return "it holds no query"
+    if ";" in bare:
+        return "it holds more than one statement; give each a file"
+    if not bare.startswith(_QUERIES):
+        return f"it begins with {bare.split()[0].upper()}, and only these are tried: {', '.join(_QUERIES).upper()}"
+    return ""
 
 
 def _start(text: str) -> int:

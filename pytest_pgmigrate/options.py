@@ -141,7 +141,8 @@ OPTIONS: tuple[Option, ...] = (
         "queries",
         "list",
         (),
-        "File or folder of the application's own SQL, one query a file: tried against the locks; repeatable",
+        "File or folder of the application's own SQL, one query a file (or a CSV of pg_stat_statements): tried against the "
+        "locks and on the new schema; repeatable",
         "PATH",
     ),
     Option(

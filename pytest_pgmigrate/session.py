@@ -367,7 +367,9 @@ class Run:
 
     def not_judged(self) -> tuple[NotJudged, ...]:
         """Everything that could not be looked at."""
-        found: list[NotJudged] = []
+        found = list(
+            judge.unusable_queries(e for run in self.histories for k, e in run.evidence.items() if k in run.wanted)
+        )
         for run in self.histories:
             if run.history.record.source == "none":
                 reason = run.history.record.detail or "neither a ledger nor a git merge-base to compare with"

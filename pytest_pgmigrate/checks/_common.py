@@ -11,6 +11,10 @@ from pytest_pgmigrate.model.state import ObjectChange, TableChange
 SHOWN = 5
 """Objects or rows listed in one finding; the rest is counted."""
 
+CONTRACTION = ("PMG601", "PMG602", "PMG603", "PMG605")
+"""What a migration that declares itself a contraction is allowed: what we imagine of the old release, not what a query
+file shows (PMG604), nor what fails after the down (PMG607)."""
+
 
 def top(script: Script) -> Place:
     """The first line of a file: where a finding about the file as a whole stands."""

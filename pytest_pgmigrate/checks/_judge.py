@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pytest_pgmigrate.checks._common import CONTRACTION
+from pytest_pgmigrate.model.compat import CompatEvidence
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Finding, NotJudged, Part, Severity
 from pytest_pgmigrate.model.judgement import Judgement
@@ -59,6 +61,8 @@ def _apply_directives(finding: Finding, scripts: Iterable[Script]) -> Finding:
             continue
         for directive in script.directives:
             if directive.word in ("ignore", "ignore-file") and _covers(directive, finding, script):
+                return silence(finding, directive.reason)
+            if directive.word == "contract" and finding.code in CONTRACTION:
                 return silence(finding, directive.reason)
     return finding
 
@@ -157,9 +161,27 @@ def not_judged(evidence: MigrationEvidence) -> tuple[NotJudged, ...]:
         for step in (evidence.up, evidence.down):
             notes = dict.fromkeys(step.notes) if step is not None else ()
             found += [NotJudged("locks", note, key, Part.LOCKS.value) for note in notes]
+        compat = evidence.drilled(CompatEvidence)
+        found += [NotJudged("old release", note, key, Part.COMPAT.value) for note in (compat.notes if compat else ())]
         if not evidence.replica.ran:
             found.append(NotJudged("replica", evidence.replica.reason, key, Part.REPLICA.value))
         for seen in evidence.drills:
             if isinstance(seen, (ReplicaReader, LagGuards)):
                 found += [NotJudged("replica", note, key, Part.REPLICA.value) for note in seen.notes]
     return tuple(found)
+
+
+def unusable_queries(evidence: Iterable[MigrationEvidence]) -> tuple[NotJudged, ...]:
+    """Query files that worked before none of these migrations: once each, with the server's last words."""
+    seen = [compat for one in evidence if (compat := one.drilled(CompatEvidence)) is not None]
+    usable = {name for compat in seen for name in compat.usable}
+    last = {one.name: one for compat in seen for one in compat.unusable if one.name not in usable}
+    return tuple(
+        NotJudged(
+            f"{one.file}:{one.line}",
+            f"the query does not work at the version before either: {one.message}",
+            "",
+            Part.COMPAT.value,
+        )
+        for one in last.values()
+    )

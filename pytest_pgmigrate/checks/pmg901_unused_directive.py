@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_pgmigrate.checks._common import acknowledged, short
+from pytest_pgmigrate.checks._common import CONTRACTION, acknowledged, short
+from pytest_pgmigrate.model.compat import CompatEvidence
 from pytest_pgmigrate.model.finding import Finding, Part, Severity
 from pytest_pgmigrate.model.judgement import Judgement
 from pytest_pgmigrate.model.migration import Directive
@@ -14,7 +15,7 @@ from pytest_pgmigrate.registry import Observation, check
 
 @check("PMG901", "unused-directive", part=Part.APPLY, severity=Severity.WARNING)
 def unused_directive(judged: Judgement, settings: Settings) -> Iterator[Observation]:
-    """An ignore or irreversible directive has nothing to silence or acknowledge.
+    """An ignore, irreversible or contract directive has nothing to silence or acknowledge.
 
     Why it matters:
     A directive that outlives its reason hides the next fault of the same kind.
@@ -36,9 +37,9 @@ def unused_directive(judged: Judgement, settings: Settings) -> Iterator[Observat
     migration = judged.evidence.migration
     for script in (migration.up, migration.down):
         for directive in script.directives if script else ():
-            if directive.word not in ("ignore", "ignore-file", "irreversible") or _used(directive, judged):
+            if directive.word not in ("ignore", "ignore-file", "irreversible", "contract") or _used(directive, judged):
                 continue
-            names = f"[{', '.join(directive.args)}]" if directive.args else ""
+            names = f"[{', '.join(directive.args)}]" if directive.args and directive.word != "contract" else ""
             yield Observation(
                 place=directive.place,
                 message=f"{directive.word}{names} matches nothing that was found",
@@ -51,6 +52,11 @@ def unused_directive(judged: Judgement, settings: Settings) -> Iterator[Observat
 def _used(directive: Directive, judged: Judgement) -> bool:
     if directive.word == "irreversible":
         return _acknowledges(directive, judged)
+    if directive.word == "contract":
+        # Without the drill nothing shows whether the old release would break.
+        return judged.evidence.drilled(CompatEvidence) is None or any(
+            finding.ignored is not None and finding.code in CONTRACTION for finding in judged.findings
+        )
     return any(finding.ignored is not None and _means(directive, finding) for finding in judged.findings)
 
 

@@ -1,7 +1,8 @@
 """Directives: ``-- pgmigrate: word[args] reason`` comments in a migration file.
 
 ``ignore[CODE]`` speaks about the statement it stands in, on the line of, or in front of; every other word about the
-whole file. The reason is required, because it is printed.
+whole file. ``contract, needs=000012 reason`` names the migration that a contraction rests on. The reason is required,
+because it is printed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _COLON = re.compile(r"--\s*pgmigrate\s*:", re.IGNORECASE)
 _BODY = re.compile(r"\s*(?P<word>[A-Za-z][\w-]*)?\s*(?P<args>\[(?P<inner>(?:[^\]\"]|\"[^\"]*\")*)\])?(?P<reason>.*)")
 _ARGUMENT = re.compile(r"(?:[^,\"]|\"(?:[^\"]|\"\")*\")+")
 _NAME_PART = re.compile(r"\"(?:[^\"]|\"\")*\"|[^.\"]+")
+_NEEDS = re.compile(r"\s*,?\s*needs\s*=\s*(?P<version>[^\s,]*)", re.IGNORECASE)
 _CHECK_WORD = re.compile(r"[A-Za-z]+[0-9]*|[a-z][a-z0-9-]*")
 
 
@@ -39,7 +41,7 @@ _WORDS = {
     "ignore-file": _Word("required", "-- pgmigrate: ignore-file[PMG301] runs before the first deploy"),
     "irreversible": _Word("optional", "-- pgmigrate: irreversible[users.phone] the column was never read"),
     "no-transaction": _Word("none", "-- pgmigrate: no-transaction CREATE INDEX CONCURRENTLY"),
-    "contract": _Word("none", "-- pgmigrate: contract release 41 no longer reads the column"),
+    "contract": _Word("none", "-- pgmigrate: contract, needs=000012 release 41 no longer reads the column"),
     "verify": _Word("none", "-- pgmigrate: verify checks that no row was left out"),
 }
 # These hold although their reason is missing: sending the file otherwise would only add a second finding.
@@ -88,6 +90,8 @@ def _parse(raw: str, chunk: Chunk, offset: int) -> tuple[Directive | None, Probl
     reason = body["reason"].strip()
     arguments = _arguments(body["inner"], word)
     problem = _argument_problem(word, body["args"], arguments, reason)
+    if problem is None and word == "contract":
+        arguments, reason, problem = _needs(reason)
     if problem is not None:
         return None, problem
     directive = Directive(word, arguments, reason, chunk.place(offset))
@@ -130,6 +134,21 @@ def _argument_problem(word: str, brackets: str | None, arguments: tuple[str, ...
         if wrong:
             return f"{word} names {wrong[0]!r}, which is no code and no slug", f"e.g. {rule.example}"
     return None
+
+
+def _needs(reason: str) -> tuple[tuple[str, ...], str, Problem | None]:
+    """The versions after ``needs=`` in front of a contraction's reason, and the reason without them."""
+    versions = []
+    while found := _NEEDS.match(reason):
+        versions.append(found["version"])
+        reason = reason[found.end() :]
+    reason = reason.strip()
+    example = f"e.g. {_WORDS['contract'].example}"
+    if not all(versions):
+        return (), reason, ("contract has a needs= without a version", f"name the migration it rests on, {example}")
+    if reason.startswith(","):
+        return (), reason, ("contract takes nothing but needs=<version>", example)
+    return tuple(versions), reason, None
 
 
 def _attach(directive: Directive, chunk: Chunk, offset: int, ends: list[int], starts: list[int]) -> _Attached:

@@ -30,7 +30,7 @@ BESIDE = {
 """What else a bad example gives: changes left by an up that fails do not say why it failed, and whoever adds a constraint
 takes rows for granted, however it is added."""
 
-ALWAYS = {"PMG204", "PMG207", "PMG331", "PMG409", "PMG503"}
+ALWAYS = {"PMG204", "PMG207", "PMG331", "PMG409", "PMG503", "PMG606"}
 """Information that any history may give."""
 
 NEEDS_LEDGER = sorted(path.parent.parent.name for path in PAIRS.glob("*/bad/ledger.csv"))
@@ -66,6 +66,7 @@ def _run(root: Path, histories: dict[str, Path], *flags: str) -> Outcome:
     for name, source in histories.items():
         shutil.copytree(source, root / name)
     paths = [f"--pgmigrate-path={name}" for name in histories]
+    paths += [f"--pgmigrate-queries={name}/queries" for name in histories if (root / name / "queries").is_dir()]
     quiet = ("-p", "no:faker", "-p", "no:cacheprovider", "-m", "pgmigrate", f"--rootdir={root}")
     result = subprocess.run(
         [sys.executable, "-m", "pytest", *quiet, "--pgmigrate", "--pgmigrate-report=json:out.json", *paths, *flags],

@@ -26,6 +26,13 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_WORD = re.compile(r"::|[A-Za-z_][\w$]*")
+
+
+def outside(sql: str) -> str:
+    """``sql`` without its strings, quoted names and comments: what is left can be searched for words and signs."""
+    return _TOKEN.sub(lambda match: match[0] if match["skip"] is None or _WORD.fullmatch(match[0]) else " ", sql)
+
 
 def numbered(sql: str) -> tuple[str, int]:
     """``sql`` with ``:name``, ``%(name)s`` and ``%s`` written as ``$1``, ``$2`` …, and the highest of these numbers."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import io
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+_SENT_BY_APPLICATIONS = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|MERGE|WITH|VALUES)\b", re.IGNORECASE)
+_CATALOG = re.compile(r"\b(?:pg_catalog\.|information_schema\.|pg_stat_|pg_class\b|pg_type\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +26,44 @@ class AppQuery:
     problem: str = ""
     """Why its text could not be read; empty when it could."""
 
+    line: int = 1
+    """The line of the file in which it begins."""
+
 
 def read_queries(paths: Iterable[str | Path]) -> tuple[AppQuery, ...]:
-    """The queries of ``.sql`` files, and of all ``.sql`` files directly in folders. Raises nothing: see ``problem``."""
-    return tuple(_read(path) for given in paths for path in _files(Path(given)))
+    """The queries of ``.sql`` and ``.csv`` files, and of all those directly in folders. Raises nothing: see ``problem``.
+
+    A CSV file has a column ``query``, as ``COPY (SELECT query FROM pg_stat_statements) TO STDOUT (FORMAT csv, HEADER)``
+    writes it: https://www.postgresql.org/docs/current/pgstatstatements.html
+    """
+    return tuple(query for given in paths for path in _files(Path(given)) for query in _queries(path))
 
 
 def _files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    yield from sorted(file for file in path.glob("*.sql") if file.is_file())
+    found = [*path.glob("*.sql"), *path.glob("*.csv")]
+    yield from sorted(file for file in found if file.is_file())
+
+
+def _queries(path: Path) -> Iterator[AppQuery]:
+    whole = _read(path)
+    if path.suffix.lower() != ".csv" or whole.problem:
+        yield whole
+        return
+    reader = csv.reader(io.StringIO(whole.sql, newline=""))
+    header = [name.strip().lower() for name in next(reader, [])]
+    if "query" not in header:
+        yield replace(whole, problem="its first line names no column query")
+        return
+    column, line = header.index("query"), reader.line_num + 1
+    for row in reader:
+        text = row[column] if column < len(row) else ""
+        # The view counts whatever was sent: BEGIN, SET and DDL too, and what a driver asks of the catalogs.
+        if _SENT_BY_APPLICATIONS.match(text) and not _CATALOG.search(text):
+            yield AppQuery(f"the query of {path.name}, line {line}", text, whole.file, line=line)
+        line = reader.line_num + 1
 
 
 def _read(path: Path) -> AppQuery:

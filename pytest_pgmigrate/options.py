@@ -121,6 +121,13 @@ OPTIONS: tuple[Option, ...] = (
         "File or folder of the application's own SQL, one query a file: tried against the locks; repeatable",
         "PATH",
     ),
+    Option(
+        "verify",
+        "list",
+        (),
+        "File or folder of invariants, one query a file that must return no rows: run at every version; repeatable",
+        "PATH",
+    ),
     Option("scale", "flag", False, "Run each up at a second data size too, to tell what grows with the rows"),
     Option(
         "ledger",
@@ -183,6 +190,7 @@ class Settings:
     max_blocked_rows: int = 10_000
     max_rows_per_statement: int | None = None
     queries: tuple[str, ...] = ()
+    verify: tuple[str, ...] = ()
     scale: bool = False
     ledger: str | None = None
     since: str | None = None

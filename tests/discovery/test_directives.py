@@ -23,7 +23,7 @@ def parse(text: str) -> Script:
         ('-- pgmigrate: irreversible["Users"."a,b", c] x', "irreversible", ("Users.a,b", "c"), "x"),
         ("-- pgmigrate: no-transaction concurrently", "no-transaction", (), "concurrently"),
         ("-- pgmigrate: contract release 3", "contract", (), "release 3"),
-        ("-- pgmigrate: verify no row without name", "verify", (), "no row without name"),
+        ("-- pgmigrate: verify SELECT id FROM a[1]", "verify", (), "SELECT id FROM a[1]"),
     ],
 )
 def test_read(comment: str, word: str, args: tuple[str, ...], reason: str) -> None:
@@ -48,7 +48,8 @@ def test_read(comment: str, word: str, args: tuple[str, ...], reason: str) -> No
         ("-- pgmigrate: ignore-file because", "names no codes"),
         ("-- pgmigrate: irreversible[] because", "names no objects"),
         ("-- pgmigrate: contract[x] because", "takes no arguments"),
-        ("-- pgmigrate: verify", "no reason"),
+        ("-- pgmigrate: verify", "verify takes SQL"),
+        ("-- pgmigrate: verify no row without name", "not 'no row without name'"),
         ("-- pgmigrate: ignroe[PMG301] because", "unknown directive 'ignroe'"),
         ("-- pgmigrate:", "without a word"),
         ("-- pgmigrate: [PMG301] because", "without a word"),

@@ -14,6 +14,7 @@ import psycopg
 
 from pytest_pgmigrate.errors import ReplicaTimeout
 from pytest_pgmigrate.execution.database import session_options
+from pytest_pgmigrate.execution.drills import _old_writes
 from pytest_pgmigrate.model.finding import Part
 from pytest_pgmigrate.model.invariants import BrokenInvariant, FailedInvariant, VerifyEvidence
 from pytest_pgmigrate.model.migration import Direction, Invariant
@@ -30,6 +31,7 @@ _GONE = ("42P01", "42703", "42883", "42704", "3F000")
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
 AFTER_UP, REPLICA = "after the up", "on the replica, after the up"
+AFTER_OLD_WRITES = "after the up, once the old release has written"
 AFTER_DOWN, AFTER_UP_AGAIN = "after the down", "after the second up"
 
 
@@ -59,6 +61,7 @@ def run(context: Context) -> VerifyEvidence | None:
     found.take(AFTER_UP, after)
     fine = [i for i in now if after[i].fine]
     found.take(REPLICA, _on_replica(context, fine))
+    found.take(AFTER_OLD_WRITES, _after_old_writes(context, fine))
     whole = [i for i in was if before[i].fine]
     if context.down is not None and context.down.error is None and context.down.difference:
         _down_and_up(context, found, whole, fine)
@@ -131,6 +134,20 @@ def _on_replica(context: Context, invariants: Sequence[Invariant]) -> dict[Invar
         return {i: _ask(connection, i.sql) for i in invariants}
     finally:
         connection.close()
+
+
+def _after_old_writes(context: Context, invariants: Sequence[Invariant]) -> dict[Invariant, _Answer]:
+    """What holds once a release that does not know the new column has inserted and updated rows."""
+    if not invariants or not _old_writes.filled_by_triggers(context.history.migrations):
+        return {}
+    database = context.space.clone_base()
+    try:
+        step = database.run("up for the old release", context.migration, Direction.UP, watched=False)
+        if step.error is not None or not _old_writes.write(context, database):
+            return {}
+        return {i: _ask(database.control, i.sql) for i in invariants}
+    finally:
+        context.space.spend(database)
 
 
 def _down_and_up(context: Context, found: _Found, was: Sequence[Invariant], now: Sequence[Invariant]) -> None:

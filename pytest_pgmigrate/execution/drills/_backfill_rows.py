@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
+from pytest_pgmigrate.errors import SeedError
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def prepare(context: Context, target: Target, *, existing: bool) -> Database | N
     try:
         if _write(context, database, target) and (not existing or _empty(database, target)):
             return database
-    except psycopg.Error:
+    except (psycopg.Error, SeedError):
         pass
     context.space.spend(database)
     return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
+from pytest_pgmigrate.errors import SeedError
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 
 if TYPE_CHECKING:
@@ -90,6 +91,6 @@ def _to(context: Context, database: Database, table: tuple[str, str], known: lis
                     " WHERE m.{k} = {t}.{k} AND m.pgmigrate_n = 1").format(
                     t=name, c=sql.Identifier(column), w=kept, k=sql.Identifier(key), h=sql.Literal(half)))  # fmt: skip
         return True
-    except psycopg.Error:
+    except (psycopg.Error, SeedError):
         # What the old release cannot do any more is for the checks about compatibility.
         return False

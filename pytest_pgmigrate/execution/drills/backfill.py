@@ -63,7 +63,10 @@ def run(context: Context) -> BackfillEvidence | None:
             found = _target(context, oid, table, text)
             if found is not None:
                 target, existing = found
-                return _try(context, target, existing, seen.statement, bool(_IN_TRANSACTION.search(text)))
+                try:
+                    return _try(context, target, existing, seen.statement, bool(_IN_TRANSACTION.search(text)))
+                except psycopg.Error:
+                    return None  # an up that fails half-way may have taken the column away: nothing is known
     return None
 
 

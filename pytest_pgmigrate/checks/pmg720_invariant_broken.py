@@ -24,8 +24,8 @@ def invariant_broken(evidence: MigrationEvidence, settings: Settings) -> Iterato
     Each query that a verify directive or a file of pgmigrate_verify gives is run, read only, at the version before, after
     the up, on the replica once it has replayed, after the down and after the second up. Where a trigger of the history
     fills a column (NEW.column := …), also after rows were inserted and updated as by a release that does not know that
-    column. One that returns rows at the version before already says nothing about this migration: information then, for fake rows know no more than the
-    schema demands.
+    column. One that returns rows at the version before already says nothing about this migration: information then,
+    for fake rows know no more than the schema demands.
 
     How to fix:
     Correct the step that is named: the rows shown are those it left wrong.

@@ -17,8 +17,7 @@ from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 from pytest_pgmigrate.execution.drills import _backfill_rows as rows
 from pytest_pgmigrate.execution.drills import _batches
 from pytest_pgmigrate.execution.drills._backfill_rows import Target
-from pytest_pgmigrate.execution.drills._cut import cut_and_repeat
-from pytest_pgmigrate.execution.rows import read_rows
+from pytest_pgmigrate.execution.drills._cut import cut_and_repeat, digests
 from pytest_pgmigrate.model.backfill import BackfillEvidence, LeftOut
 from pytest_pgmigrate.model.finding import Part
 from pytest_pgmigrate.model.migration import Direction, Statement
@@ -142,7 +141,7 @@ def _try(
         if found is None:
             return None
         remaining = rows.left(database.control, target)
-        clean = read_rows(database.control, OUR_SCHEMAS) if commits and not remaining else None
+        clean = digests(database.control) if commits and not remaining else None
         again = _filled_again(context, database, target, remaining) if remaining else 0
     finally:
         context.space.spend(database)

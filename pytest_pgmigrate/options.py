@@ -179,6 +179,13 @@ OPTIONS: tuple[Option, ...] = (
         "Try lag guards with replay really held back for so many seconds, more than their threshold",
         "SECONDS",
     ),
+    Option(
+        "verify",
+        "list",
+        (),
+        "File or folder of invariants, one query a file that must return no rows: run at every version; repeatable",
+        "PATH",
+    ),
     Option("scale", "flag", False, "Run each up at a second data size too, to tell what grows with the rows"),
     Option(
         "ledger",
@@ -256,6 +263,7 @@ class Settings:
     replica_lag_timeout: float = 60.0
     replica_matrix: bool = False
     lag_drill: float | None = None
+    verify: tuple[str, ...] = ()
     scale: bool = False
     ledger: str | None = None
     since: str | None = None

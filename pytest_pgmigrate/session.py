@@ -102,12 +102,14 @@ class Run:
         """
         from pytest_pgmigrate.discovery import discover
         from pytest_pgmigrate.discovery.production_rows import read_production_rows
+        from pytest_pgmigrate.discovery.verify import with_invariants
 
         if self.settings.production_rows is not None:
             self.production_rows = read_production_rows(self.root / self.settings.production_rows)
         with self._timed("discover"):
             formats = registry.load_formats(self.extras.formats)
             found = discover(self.root, folders, formats, since=self.settings.since, ledger=self.settings.ledger)
+            found = with_invariants(found, self.settings.verify, self.root)
         for history in found:
             with self._timed("judge"):
                 findings = judge.judge_history(self.checks, history, self.settings)

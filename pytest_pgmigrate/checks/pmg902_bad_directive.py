@@ -30,7 +30,8 @@ def bad_directive(history: History, settings: Settings) -> Iterator[Observation]
 
     How it is measured:
     By the grammar `-- pgmigrate: word[args] reason`; known words are ignore, ignore-file, irreversible, no-
-    transaction, contract (with needs=<version> before its reason) and verify.
+    transaction, contract (with needs=<version> before its reason) and verify, whose
+    reason is SQL.
 
     How to fix:
     Correct the word, give the codes or names in brackets, and write the reason after them.

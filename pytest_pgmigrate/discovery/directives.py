@@ -2,7 +2,7 @@
 
 ``ignore[CODE]`` speaks about the statement it stands in, on the line of, or in front of; every other word about the
 whole file. ``contract, needs=000012 reason`` names the migration that a contraction rests on. The reason is required,
-because it is printed.
+because it is printed; that of ``verify`` is SQL that must return no rows.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ _WORDS = {
     "irreversible": _Word("optional", "-- pgmigrate: irreversible[users.phone] the column was never read"),
     "no-transaction": _Word("none", "-- pgmigrate: no-transaction CREATE INDEX CONCURRENTLY"),
     "contract": _Word("none", "-- pgmigrate: contract, needs=000012 release 41 no longer reads the column"),
-    "verify": _Word("none", "-- pgmigrate: verify checks that no row was left out"),
+    "verify": _Word("none", "-- pgmigrate: verify SELECT id FROM users WHERE handle IS NULL"),
 }
 # These hold although their reason is missing: sending the file otherwise would only add a second finding.
 _EFFECTIVE_WITHOUT_REASON = ("no-transaction", "irreversible")
+
+_QUERY = re.compile(r"(select|with|values|table)\b|\(", re.IGNORECASE)
 
 Parsed = tuple[tuple[Directive, ...], tuple[Defect, ...]]
 
@@ -94,7 +96,14 @@ def _parse(raw: str, chunk: Chunk, offset: int) -> tuple[Directive | None, Probl
         arguments, reason, problem = _needs(reason)
     if problem is not None:
         return None, problem
-    directive = Directive(word, arguments, reason, chunk.place(offset))
+    at = mark.start("body") + body.start("reason") + len(body["reason"]) - len(body["reason"].lstrip())
+    directive = Directive(word, arguments, reason, chunk.place(offset), reason_at=chunk.place(offset + at))
+    if word == "verify" and not _QUERY.match(reason):
+        what = f"SQL that returns no rows, not {reason[:40]!r}" if reason else "SQL that returns no rows"
+        return None, (
+            f"verify takes {what}",
+            f"write a query for the rows that must not be, e.g. {_WORDS[word].example}",
+        )
     if reason:
         return directive, None
     missing = (f"{word} gives no reason", f"say why after it, e.g. {_WORDS[word].example}")

@@ -98,6 +98,8 @@ class Directive:
     reason: str
     place: Place
     statement: int | None = None
+    reason_at: Place | None = None
+    """Where the reason begins: of ``verify``, its SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,34 @@ class Migration:
 
 
 @dataclass(frozen=True, slots=True)
+class Invariant:
+    """SQL of the user that must return no rows, from migration ``first`` to ``last`` (indexes, both included).
+
+    ``label`` is how messages call it, ``place`` where the SQL begins. ``declared``: the user said from which version on;
+    otherwise it is expected as soon as its tables are there. ``problem`` says why it cannot be used at all.
+    """
+
+    sql: str
+    label: str
+    place: Place
+    first: int = 0
+    last: int | None = None
+    declared: bool = True
+    problem: str = ""
+
+    def holds_at(self, index: int) -> bool:
+        """Whether it is to hold at the version of this migration; -1 is the empty database."""
+        return not self.problem and 0 <= self.first <= index and (self.last is None or index <= self.last)
+
+    def at(self, offset: int) -> Place:
+        """Where character ``offset`` of the SQL, from 0, stands in the user's file."""
+        before = self.sql[:offset]
+        line = before.count("\n")
+        column = offset - before.rfind("\n") if line else self.place.column + offset
+        return Place(self.place.file, self.place.line + line, column)
+
+
+@dataclass(frozen=True, slots=True)
 class FileEntry:
     """One file seen in a history's folder.
 
@@ -232,3 +262,6 @@ class History:
     record: Record = Record("none", "")
     orphans: tuple[Script, ...] = ()
     """Down files without an up, parsed as far as they can be."""
+
+    invariants: tuple[Invariant, ...] = ()
+    """What the user says must hold: ``verify`` directives and ``pgmigrate_verify`` files."""

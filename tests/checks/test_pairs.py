@@ -26,9 +26,10 @@ BESIDE = {
     "PMG308": {"PMG701"},
     "PMG309": {"PMG701"},
     "PMG311": {"PMG701"},
+    "PMG724": {"PMG706"},
 }
 """What else a bad example gives: changes left by an up that fails do not say why it failed, and whoever adds a constraint
-takes rows for granted, however it is added."""
+takes rows for granted, however it is added; what a batch adds to twice, it adds to values of others as well."""
 
 ALWAYS = {"PMG204", "PMG207", "PMG331", "PMG409", "PMG503", "PMG606"}
 """Information that any history may give."""

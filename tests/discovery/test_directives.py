@@ -26,7 +26,7 @@ def parse(text: str) -> Script:
         ("-- pgmigrate: contract, needs=000012 release 3, or 4", "contract", ("000012",), "release 3, or 4"),
         ("-- pgmigrate: contract, needs=12, needs = 13 why", "contract", ("12", "13"), "why"),
         ("-- pgmigrate: contract needs=12 why", "contract", ("12",), "why"),
-        ("-- pgmigrate: verify no row without name", "verify", (), "no row without name"),
+        ("-- pgmigrate: verify SELECT id FROM a[1]", "verify", (), "SELECT id FROM a[1]"),
     ],
 )
 def test_read(comment: str, word: str, args: tuple[str, ...], reason: str) -> None:
@@ -54,7 +54,8 @@ def test_read(comment: str, word: str, args: tuple[str, ...], reason: str) -> No
         ("-- pgmigrate: contract, needs=12", "no reason"),
         ("-- pgmigrate: contract, needs= ", "needs= without a version"),
         ("-- pgmigrate: contract, after=12 why", "nothing but needs="),
-        ("-- pgmigrate: verify", "no reason"),
+        ("-- pgmigrate: verify", "verify takes SQL"),
+        ("-- pgmigrate: verify no row without name", "not 'no row without name'"),
         ("-- pgmigrate: ignroe[PMG301] because", "unknown directive 'ignroe'"),
         ("-- pgmigrate:", "without a word"),
         ("-- pgmigrate: [PMG301] because", "without a word"),

@@ -13,7 +13,7 @@ from pytest_pgmigrate.registry import Observation, check
 
 
 @check("PMG705", "up-not-repeatable", part=Part.DATA, severity=Severity.WARNING)
-def up_depends_on_row_order(evidence: MigrationEvidence, settings: Settings) -> Iterator[Observation]:
+def up_not_repeatable(evidence: MigrationEvidence, settings: Settings) -> Iterator[Observation]:
     """The up gives other data on a copy of the same rows that lie in another order.
 
     Why it matters:

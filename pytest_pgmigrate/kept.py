@@ -37,10 +37,20 @@ def content(runs: Sequence[HistoryRun], settings: Settings, seeder: Seeder | Non
     if found is None or found[0].position > 0:
         return ""
     history, before = found[0].history, found[0].history.migrations[: found[1].index]
-    fingerprint: str | None = getattr(seeder, "fingerprint", "" if own else None)
+    fingerprint = _fingerprint(seeder, own=own)
     if fingerprint is None or not all(migration.sendable for migration in before):
         return ""
     return predecessors.content(before, history.format, settings, fingerprint)
+
+
+def _fingerprint(seeder: Seeder | None, *, own: bool) -> str | None:
+    """What the seeder says its rows follow from; None where a seeder that is not ours does not say so itself."""
+    if own:
+        return str(getattr(seeder, "fingerprint", ""))
+    # What a class of theirs inherits from ours knows nothing of what it changes.
+    theirs = [kind for kind in type(seeder).__mro__ if not kind.__module__.startswith("pytest_pgmigrate.")]
+    said = any("fingerprint" in vars(kind) for kind in theirs) or "fingerprint" in getattr(seeder, "__dict__", {})
+    return str(getattr(seeder, "fingerprint", "")) if said else None
 
 
 def keep(run: HistoryRun, first: Migration, examination: Examination, state: predecessors.Settled) -> None:

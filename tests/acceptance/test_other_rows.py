@@ -160,3 +160,18 @@ def test_strict_makes_errors_of_them_and_they_can_be_turned_off(tmp_path: Path) 
     assert strict.ret == 1
     off = _run(tmp_path / "off", "--pgmigrate-no-edge-rows", only=("null",))
     assert (_found(off, "null"), off.ret) == ({}, 0)
+
+
+def test_a_table_that_a_migration_empties_has_rows_again_for_the_next_one(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    look = "DO $$ BEGIN IF NOT EXISTS (SELECT FROM accounts) THEN RAISE EXCEPTION 'no rows'; END IF; END $$;\n"
+    for name, text in {
+        "000001_create.up.sql": CREATE,
+        "000001_create.down.sql": "DROP TABLE accounts;\n",
+        "000002_empty.up.sql": "-- pgmigrate: irreversible the accounts of the trial are not needed\nTRUNCATE accounts;\n",
+        "000003_look.up.sql": f"-- pgmigrate: irreversible nothing is changed\n{look}",
+    }.items():
+        (folder / name).write_text(text)
+    outcome = run(tmp_path, {"emptied": folder}, f"--pgmigrate-engine={own_pair().name}", "--pgmigrate-select=PMG201")
+    assert outcome.parts("emptied")["000003_look.up.sql"]["apply"] == "passed", outcome.text

@@ -32,7 +32,9 @@ def unused_directive(judged: Judgement, settings: Settings) -> Iterator[Observat
     References:
     https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-COMMENTS
     """
-    if judged.evidence.status != "examined" or not judged.all_selected:
+    # What was turned off may be what the directive speaks of.
+    whole = judged.all_selected and settings.rows and settings.later_rows
+    if judged.evidence.status != "examined" or not whole or settings.no_edge_rows or settings.no_drills:
         return
     migration = judged.evidence.migration
     for script in (migration.up, migration.down):

@@ -6,13 +6,16 @@ Rows that an up inserts may carry other ids and other times the second time; eve
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from pytest_pgmigrate.execution.rows import PIN
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import psycopg
 
@@ -164,6 +167,11 @@ def _kept(
 
 def reduce(connection: psycopg.Connection[Any], table: str, since: str, changed: set[str], uuids: bool) -> Reduced:
     """The rows of a table (as written in SQL) without what was written by clocks ``since`` and by generators."""
+    with pinned(connection):
+        return _reduce(connection, table, since, changed, uuids)
+
+
+def _reduce(connection: psycopg.Connection[Any], table: str, since: str, changed: set[str], uuids: bool) -> Reduced:
     kept, left_out = _kept(connection, table, since, changed, uuids)
     row = sql.SQL(" || E'\\x02' || ").join(kept.values()) if kept else sql.SQL("''")
     query = sql.SQL("SELECT count(*), coalesce(sum(pg_catalog.hashtextextended({}, 0)), 0) FROM ONLY {}").format(
@@ -177,6 +185,21 @@ def reduced_rows(
     connection: psycopg.Connection[Any], table: str, since: str, notes: Notes, limit: int
 ) -> dict[str, dict[str, str]]:
     """At most ``limit`` rows as ``reduce`` sees them, by key as text; {} for a table without a key or with more rows."""
+    with pinned(connection):
+        return _reduced_rows(connection, table, since, notes, limit)
+
+
+@contextmanager
+def pinned(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Text forms as everywhere else, whatever a script has set in this session (TimeZone, DateStyle …)."""
+    with connection.transaction():
+        connection.execute(PIN)
+        yield
+
+
+def _reduced_rows(
+    connection: psycopg.Connection[Any], table: str, since: str, notes: Notes, limit: int
+) -> dict[str, dict[str, str]]:
     kept, _ = _kept(connection, table, since, set(notes.tables), notes.uuids)
     key = [name for (name,) in connection.execute(_KEY, (table,)).fetchall()]
     if not key or not kept:

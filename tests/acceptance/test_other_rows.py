@@ -117,9 +117,7 @@ def test_rows_that_nobody_thought_of_are_a_warning_and_the_chain_goes_on(
     finding = found["PMG701"]
     assert (finding["severity"], finding["line"]) == ("warning", line)
     assert words in finding["message"]
-    assert outcome.parts(name)["000002_change.up.sql"] == dict.fromkeys(
-        ("apply", "rollback", "reapply", "rerun", "data"), "passed"
-    )
+    assert set(outcome.parts(name)["000002_change.up.sql"].values()) == {"passed"}
 
 
 def test_the_rows_are_shown_with_a_query_for_production(outcome: Outcome) -> None:

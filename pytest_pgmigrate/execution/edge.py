@@ -21,6 +21,7 @@ from pytest_pgmigrate.model.migration import Direction
 if TYPE_CHECKING:
     from pytest_pgmigrate.model.cluster import EdgeRow, Seeder
     from pytest_pgmigrate.model.evidence import ServerError, Step
+    from pytest_pgmigrate.model.ignoring import Ignoring
     from pytest_pgmigrate.model.migration import Migration
     from pytest_pgmigrate.model.state import Difference, ObjectChange, State
 
@@ -46,8 +47,15 @@ class Seen:
     before: State
     after: State | None
     changed: Difference
+    ignoring: Ignoring
+    """Data of which the user says that it may differ: nothing is tried there."""
+
     migrated: psycopg.Connection[Any]
     """Connected to the database as lane A left it at version n."""
+
+    def ignores(self, table: str, column: str, _: str) -> bool:
+        """Whether the user says that this column may differ."""
+        return self.ignoring.whole(table) is not None or self.ignoring.column(table, column) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +88,15 @@ def examine(
     if tables:
         # But for the edge value a row is one that fits the version to come, as an application writes it.
         after = seeder.read_schema(seen.migrated, exclude_schemas=OUR_SCHEMAS, tables=tables)
-        found = EdgeDrill(trials, migration, seeder, tables, downward, after).run(lambda *_: True)
+        drill = EdgeDrill(trials, migration, seeder, tables, downward, after)
+        found = drill.run(lambda *group: not seen.ignores(*group))
     room = relaxed_tables(seen.changed, seen.after)
     if room and downward:
         known = {(row.table, row.column, row.name) for one in found.assumptions for row in one.rows}
         known |= {(one.row.table, one.row.column, one.row.name) for one in found.lost}
         there = columns_of(seen.before)
         drill = LaterEdgeDrill(trials, migration, seeder, room, downward)
-        later = drill.run(lambda *group: group not in known and group[:2] in there)
+        later = drill.run(lambda *group: group not in known and group[:2] in there and not seen.ignores(*group))
         found = replace(found, assumptions=(*found.assumptions, *later.assumptions), lost_later=later.lost)
     if any(assumed is not None and one.error.place == assumed.place for one in found.assumptions):
         return found

@@ -477,7 +477,15 @@ class Examination:
         try:
             read = edge.tables_of((lane.up,))
             unsteady = steadiness.examine(trials, migration, read, lane.notes, self.space.work.control)
-            seen = edge.Seen(lane.up, lane.down, lane.before, lane.after, lane.changed, self.space.work.control)
+            seen = edge.Seen(
+                lane.up,
+                lane.down,
+                lane.before,
+                lane.after,
+                lane.changed,
+                self.ignoring,
+                self.space.work.control,
+            )
             return edge.examine(trials, migration, self.seeder, seen, lane.assumed), unsteady
         finally:
             trials.close()

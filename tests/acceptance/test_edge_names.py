@@ -25,7 +25,12 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
 def test_a_hostile_file_name_is_a_name_like_any_other(project: Project, name: str) -> None:
     """The down forgets an index, so that the name passes through a finding, a report and JUnit as well."""
-    project.users().then(name, "CREATE INDEX CONCURRENTLY users_email ON users (email);\n", "SELECT 1;\n")
+    project.users().then(
+        name,
+        "-- pgmigrate: no-transaction an index beside writes\nDROP INDEX CONCURRENTLY IF EXISTS users_email;\n"
+        "CREATE INDEX CONCURRENTLY users_email ON users (email);\n",
+        "SELECT 1;\n",
+    )
     outcome = project.judge("-q", "--junitxml=junit.xml", "-k", "rollback")
     assert_clean(outcome)
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED, outcome.text

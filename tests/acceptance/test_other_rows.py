@@ -87,7 +87,7 @@ def _run(project: Path, *flags: str, only: tuple[str, ...] = tuple(HISTORIES)) -
         (folder / "000001_create.down.sql").write_text("DROP TABLE accounts;\n")
         (folder / "000002_change.up.sql").write_text(f"{timeout}{up}\n")
         (folder / "000002_change.down.sql").write_text(f"{timeout}{down}\n")
-    return run(project, folders, f"--pgmigrate-engine={own_pair().name}", "--pgmigrate-select=PMG2,PMG4,PMG7", *flags)
+    return run(project, folders, f"--pgmigrate-engine={own_pair().name}", "--pgmigrate-select=PMG20,PMG4,PMG7", *flags)
 
 
 def _found(outcome: Outcome, folder: str) -> dict[str, dict[str, Any]]:

@@ -129,24 +129,26 @@ SHAPES: dict[str, Shape] = {
 }
 
 LOCKS: dict[str, set[Found]] = {
+    "blank_text_instead_of_null": {(DOWN, 1, "PMG701")},
     "same_text_for_all": {(UP, 1, "PMG340")},
     "drops_an_index_never_made": {(UP, 1, "PMG330")},
-    "stray_comma": {(UP, 1, "PMG330")},
+    "stray_comma": {(UP, 1, "PMG330"), (UP, 1, "PMG601")},
     "clock_default": {(UP, 1, "PMG330")},
     "may_be_empty_from_now_on": {(UP, 1, "PMG330"), (DOWN, 1, "PMG308")},
-    "may_be_empty_and_is_filled_again": {(UP, 1, "PMG330"), (DOWN, 2, "PMG308")},
-    "whole_seconds": {(UP, 2, "PMG340")},
+    "may_be_empty_and_is_filled_again": {(UP, 1, "PMG330"), (DOWN, 2, "PMG308"), (DOWN, 1, "PMG408")},
+    "whole_seconds": {(UP, 2, "PMG340"), (UP, 1, "PMG701")},
     "microseconds": {(UP, 2, "PMG340")},
-    "type_not_quite_restored": {(UP, 1, "PMG330"), (UP, 2, "PMG333"), (DOWN, 2, "PMG306")},
+    "type_not_quite_restored": {(UP, 1, "PMG330"), (UP, 2, "PMG333"), (DOWN, 2, "PMG306"), (DOWN, 2, "PMG411")},
     "down_makes_an_index_more": {(UP, 1, "PMG330"), (UP, 1, "PMG302"), (DOWN, 1, "PMG301"), (DOWN, 2, "PMG301")},
     "table_back_without_rows": {(UP, 1, "PMG330"), (UP, 1, "PMG320"), (UP, 1, "PMG323")},
     "deleted_by_the_up": {(UP, 1, "PMG330"), (UP, 2, "PMG341")},
-    "column_comes_back_last": {(UP, 1, "PMG340"), (UP, 2, "PMG330"), (DOWN, 1, "PMG311")},
+    "column_comes_back_last": {(UP, 1, "PMG340"), (UP, 2, "PMG330"), (DOWN, 1, "PMG311"), (UP, 2, "PMG601")},
     "empty_down_that_may_run_again": {(UP, 1, "PMG330"), (UP, 1, "PMG302")},
     "empty_down_of_nothing": {(UP, 1, "PMG340")},
     "foreign_key_other_action": {(UP, 1, "PMG330"), (UP, 1, "PMG310"), (DOWN, 1, "PMG310")},
 }
-"""What else such shapes do to locks: real histories set no lock_timeout, scan and write whole tables in one go."""
+"""What else such shapes do: real histories set no lock_timeout, scan and write whole tables in one go, and take rows and old
+releases for granted."""
 
 SAID: dict[str, tuple[str, str, str]] = {
     "drops_an_index_never_made": ("PMG401", "fix", "the up makes no members_disabled"),

@@ -11,6 +11,7 @@ from tests.acceptance.conftest import GIVE_WAY, Project, assert_clean, codes
 
 FORGETS = (
     "000002_nick",
+    "-- pgmigrate: no-transaction an index beside writes\nDROP INDEX CONCURRENTLY IF EXISTS users_email;\n"
     "CREATE INDEX CONCURRENTLY users_email ON users (email);\n",
     "SELECT 1;\n",
 )
@@ -30,7 +31,7 @@ def test_json_and_text_reports_tell_the_same(wrong: Project) -> None:
     assert document["postgresql"].startswith("18")
     assert document["history"][1]["parts"]["rollback"] == "failed"
     (error,) = [f for f in document["findings"] if f["severity"] == "error"]
-    assert (error["code"], error["part"], error["line"]) == ("PMG402", "rollback", 1)
+    assert (error["code"], error["part"], error["line"]) == ("PMG402", "rollback", 3)
     assert Path(error["file"]) == Path("migrations/000002_nick.up.sql")
     text = (wrong.path / "out/r.txt").read_text(encoding="utf-8")
     assert error["message"].split(":")[0] in text

@@ -138,11 +138,11 @@ def test_down_loses_later_rows_accepts_a_declaration(names: tuple[str, ...]) -> 
     assert made.only("PMG408", _later(lost, subject=_declaring("orders")))
 
 
-def test_down_fails_on_later_rows_is_a_warning() -> None:
+def test_a_down_that_fails_on_rows_of_both_versions_is_an_error() -> None:
     problem = made.error("23514", "check constraint is violated by some row", DOWN.statements[0], detail="row 21")
     later = LaterRows(True, 12, down=made.step(Direction.DOWN, problem=problem))
     found = made.only("PMG411", made.clean(NICKNAME, later=later))
-    assert found.severity is Severity.WARNING
+    assert found.severity is Severity.ERROR
     assert made.where(found) == ("000002_drop_nickname.down.sql", 2)
     assert "12 rows" in found.message
     assert "violated by some row" in found.message

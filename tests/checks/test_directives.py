@@ -183,7 +183,7 @@ FAILED = made.failed(NOTE, made.error("42601", "syntax error"))
         (Part.DATA, FAILED, "the up failed; see ::apply"),
         (Part.ROLLBACK, made.clean(made.migration(down=None)), "there is no down; see ::history"),
         (Part.ROLLBACK, made.clean(DECLARED), "declared irreversible: law"),
-        (Part.DATA, made.clean(DECLARED), "declared irreversible: law"),
+        (Part.DATA, made.clean(DECLARED), ""),
         (Part.REAPPLY, made.clean(again=None), "the down is empty"),
         (Part.REAPPLY, made.clean(again=made.step(name="up on leftovers")), "see ::rollback"),
         (Part.REPLICA, made.clean(replica=ReplicaEvidence(reason="no replica was given")), "no replica was given"),

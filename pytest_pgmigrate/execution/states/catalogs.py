@@ -34,7 +34,8 @@ class Mirrored:
     """A catalog whose rows are followed by their physical place.
 
     ``unit`` is an SQL expression giving ``kind/oid``; ``own`` the row's own OID, by which pg_depend and
-    pg_description name it; ``key`` the column that tells user objects from built-in ones.
+    pg_description name it; ``key`` the column that tells user objects from built-in ones. ``shown`` digests what is shown
+    of the row, where it is often written anew with other things changed: without blanks, empty where every version counts.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Mirrored:
     own: str = "0"
     key: str = "c.oid"
     where: str = "true"
+    shown: str = "''"
 
 
 _CLASS_UNIT = """case
@@ -53,8 +55,13 @@ _CLASS_UNIT = """case
         case when c.relname ~ '^pg_toast_[0-9]+$' then 'relation/' || substr(c.relname, 10) else 'everything/0' end
     else 'relation/' || c.oid end"""
 
+# Whatever happens to a table counts and flags something in its row: columns, indexes, CHECKs, triggers.
+_CLASS_SHOWN = """md5(row(c.relname, c.relnamespace, c.reltype, c.reloftype, c.relowner, c.relam, c.relfilenode, c.reltablespace,
+    c.reltoastrelid, c.relpersistence, c.relkind, c.relrowsecurity, c.relforcerowsecurity, c.relispopulated, c.relreplident,
+    c.relispartition, c.relacl, c.reloptions, c.relpartbound)::text)"""
+
 MIRRORED: tuple[Mirrored, ...] = (
-    Mirrored("pg_class", _CLASS_UNIT, "c.oid"),
+    Mirrored("pg_class", _CLASS_UNIT, "c.oid", shown=_CLASS_SHOWN),
     Mirrored(
         "pg_attribute",
         "case when c.attrelid < 16384 then 'group builtin/0' else 'column/' || c.attrelid end",

@@ -20,8 +20,11 @@ Wanted = Mapping[str, frozenset[int] | None]
 """Blocks to look at by catalog; None for all of them."""
 
 
-Block = dict[str, tuple[Unit, int]]
-"""Rows by place: unit and own OID."""
+Row = tuple[Unit, int, str]
+"""Unit, own OID, and what is shown of the row (``Mirrored.shown``)."""
+
+Block = dict[str, Row]
+"""Rows by place."""
 
 
 class LostTrack(Exception):
@@ -41,7 +44,7 @@ class Mirror:
     def units(self) -> set[Unit]:
         """Every unit that some row belongs to."""
         blocks = [block for catalog in self._rows.values() for block in catalog.values()]
-        return self._resolve({unit for block in blocks for unit, _ in block.values()})
+        return self._resolve({row[0] for block in blocks for row in block.values()})
 
     def fill(self, line: Line) -> None:
         """Read all rows."""
@@ -49,7 +52,7 @@ class Mirror:
         self._rows = {catalog.name: {} for catalog in MIRRORED}
         self.owners = {}
         for found in Asked(line, everything, None, _ROWS, _ROWS_OF_BLOCKS).found():
-            self._learn(found)
+            self._learn(found, {})
         self.born = set()
 
     def update(self, line: Line, wanted: Wanted, xmin: str) -> set[Unit]:
@@ -58,7 +61,8 @@ class Mirror:
         Raises LostTrack.
         """
         dirty: set[Unit] = set()
-        self.born, known = set(), set[Reference]()
+        self.born = set()
+        known: dict[Reference, Row | None] = {}
         arrived: list[Found] = []
         for found in self._all(Asked(line, wanted, xmin, _ROWS, _ROWS_OF_BLOCKS)):
             before = self._rows[found.catalog].get(found.block, {}).keys()
@@ -72,8 +76,9 @@ class Mirror:
             arrived.append(found)
         # Comments on what was just dropped cannot be resolved any more, and need not be.
         for found in arrived:
-            dirty |= self._learn(found)
-        self.born -= known
+            dirty |= self._learn(found, known)
+        self.born -= known.keys()
+        dirty |= {row[0] for row in known.values() if row is not None and row[2]}
         return self._resolve(dirty)
 
     def ask_places(self, line: Line, wanted: Wanted) -> Asked:
@@ -98,32 +103,38 @@ class Mirror:
             found += [Found(name, block) for block in self._rows[name] if block not in seen]
         return found
 
-    def _forget(self, found: Found, places: Iterable[str], known: set[Reference]) -> set[Unit]:
+    def _forget(self, found: Found, places: Iterable[str], known: dict[Reference, Row | None]) -> set[Unit]:
         if not places:
             return set()
         rows, oid = self._rows[found.catalog][found.block], self._class_oids[found.catalog]
         dirty = set()
         for place in places:
-            unit, own = rows.pop(place)
-            dirty.add(self._resolve_one(unit))
+            row = rows.pop(place)
+            unit, own, shown = row
             if own:
-                known.add((oid, own))
+                known[oid, own] = row
                 self.owners.pop((oid, own), None)
+            if not shown:
+                dirty.add(self._resolve_one(unit))
         return dirty
 
-    def _learn(self, found: Found) -> set[Unit]:
+    def _learn(self, found: Found, known: dict[Reference, Row | None]) -> set[Unit]:
         if not found.fresh:
             return set()
         rows, oid = self._rows[found.catalog].setdefault(found.block, {}), self._class_oids[found.catalog]
         dirty = set()
-        for row in found.fresh:
-            place, number, text = row.split(" ", 2)
-            unit, own = unit_of(text), int(number)
-            rows[place] = (unit, own)
-            dirty.add(unit)
+        for text in found.fresh:
+            place, number, shown, name = text.split(" ", 3)
+            unit, own = unit_of(name), int(number)
+            row = rows[place] = (unit, own, shown)
             if own:
                 self.owners[oid, own] = unit
                 self.born.add((oid, own))
+            if shown and known.get((oid, own)) == row:
+                # Another version of a row that shows the same.
+                known[oid, own] = None
+            else:
+                dirty.add(unit)
         return dirty
 
     def _resolve(self, units: set[Unit]) -> set[Unit]:
@@ -142,7 +153,7 @@ class Mirror:
 
 @dataclass(slots=True)
 class Found:
-    """One block of a catalog: places alive, and rows recently written as ``place own unit``."""
+    """One block of a catalog: places alive, and rows recently written as ``place own shown unit``."""
 
     catalog: str
     block: int
@@ -202,7 +213,7 @@ def _rows(catalog: Mirrored, place: str = "true") -> str:
     recent = "age(c.xmin) <= coalesce(age($1::xid), 2147483647)"
     return f"""
         select string_agg({_PLACE}, ' ') as alive,
-               string_agg(concat_ws(' ', {_PLACE}, {catalog.own}, {catalog.unit}), ';') filter (where {recent}) as fresh
+               string_agg(concat_ws(' ', {_PLACE}, {catalog.own}, {catalog.shown}, {catalog.unit}), ';') filter (where {recent}) as fresh
         from {catalog.name} c
         where {place} and ({catalog.key} >= 16384 or age(c.xmin) <= age($1::xid)) and {catalog.where}
     """

@@ -50,4 +50,6 @@ def relative_name(path: Path, root: Path) -> str:
 def printable(name: str) -> str:
     """A file name without the bytes and control characters that would break a line of output: they are escaped."""
     shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+    if shown.isprintable():
+        return shown
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)

@@ -31,8 +31,9 @@ class Cursor:
 
     def take(self, *words: str) -> bool:
         """Step over these words if they all stand here."""
-        if any(self.word(ahead) != word for ahead, word in enumerate(words)):
-            return False
+        for ahead, word in enumerate(words):
+            if self.word(ahead) != word:
+                return False
         self.index += len(words)
         return True
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pytest_pgmigrate.execution.states.catalogs import BUILTIN, MIRRORED, Mirrored, Reference, Unit, unit_of
+from pytest_pgmigrate.execution.states.fetch import array
 
 if TYPE_CHECKING:
-    from pytest_pgmigrate.execution.states.line import Line
+    from pytest_pgmigrate.execution.states.line import Answer, Line
 
 Wanted = Mapping[str, frozenset[int] | None]
 """Blocks to look at by catalog; None for all of them."""
@@ -51,7 +53,7 @@ class Mirror:
         everything: dict[str, frozenset[int] | None] = {catalog.name: None for catalog in MIRRORED}
         self._rows = {catalog.name: {} for catalog in MIRRORED}
         self.owners = {}
-        for found in Asked(line, everything, None, _ROWS, _ROWS_OF_BLOCKS).found():
+        for found in Asked(line, everything, None, "rows").found():
             self._learn(found, {})
         self.born = set()
 
@@ -64,7 +66,7 @@ class Mirror:
         self.born = set()
         known: dict[Reference, Row | None] = {}
         arrived: list[Found] = []
-        for found in self._all(Asked(line, wanted, xmin, _ROWS, _ROWS_OF_BLOCKS)):
+        for found in self._all(Asked(line, wanted, xmin, "rows")):
             before = self._rows[found.catalog].get(found.block, {}).keys()
             gone = before - found.alive
             written = {row.split(" ", 1)[0] for row in found.fresh}
@@ -83,7 +85,7 @@ class Mirror:
 
     def ask_places(self, line: Line, wanted: Wanted) -> Asked:
         """Ask another server for the places in these blocks; ``matches`` takes the answer in."""
-        return Asked(line, wanted, None, _PLACES, _PLACES_OF_BLOCKS)
+        return Asked(line, wanted, None, "places")
 
     def matches(self, asked: Asked) -> bool:
         """Whether the other server has the very same rows in the blocks asked for (a physical replica must)."""
@@ -162,20 +164,15 @@ class Found:
 
 
 class Asked:
-    """One statement for the wanted blocks of all catalogs: the same few sets of catalogs recur."""
+    """One statement for the wanted blocks of all catalogs. ``what``: their ``rows``, or only the ``places``."""
 
-    def __init__(
-        self, line: Line, wanted: Wanted, xmin: str | None, whole: Mapping[str, bytes], some: Mapping[str, bytes]
-    ) -> None:
-        self.whole = [name for name in whole if name in wanted and wanted[name] is None]
-        parameters: list[str | None] = [xmin]
-        branches = [whole[name] for name in self.whole]
-        for name in some:
-            blocks = wanted.get(name)
-            if blocks is not None:
-                parameters.append(f"{{{','.join(map(str, blocks))}}}")
-                branches.append(some[name].replace(b"$blocks", b"$%d" % len(parameters)))
-        self._answer = line.ask(b" union all ".join(branches), *parameters) if branches else None
+    def __init__(self, line: Line, wanted: Wanted, xmin: str | None, what: str) -> None:
+        self.whole = tuple(name for name in _ORDER if name in wanted and wanted[name] is None)
+        some = {name: blocks for name in _ORDER if (blocks := wanted.get(name)) is not None}
+        self._answer: Answer | None = None
+        if self.whole or some:
+            parameters = [array(sorted(numbers)) for numbers in some.values()]
+            self._answer = line.ask(_text(what, self.whole, tuple(some)), xmin, *parameters)
 
     def found(self) -> list[Found]:
         """The answer, block by block. Raises psycopg.Error."""
@@ -210,10 +207,11 @@ _IN_BLOCK = "c.ctid >= concat('(', b, ',0)')::tid and c.ctid < concat('(', b + 1
 
 def _rows(catalog: Mirrored, place: str = "true") -> str:
     # age() of both, because transaction IDs wrap around; without xmin every row counts as recent.
+    row = f"concat_ws(' ', {_PLACE}, {catalog.own}, {catalog.shown}, {catalog.unit})"
     recent = "age(c.xmin) <= coalesce(age($1::xid), 2147483647)"
     return f"""
         select string_agg({_PLACE}, ' ') as alive,
-               string_agg(concat_ws(' ', {_PLACE}, {catalog.own}, {catalog.shown}, {catalog.unit}), ';') filter (where {recent}) as fresh
+               string_agg({row}, ';') filter (where {recent}) as fresh
         from {catalog.name} c
         where {place} and ({catalog.key} >= 16384 or age(c.xmin) <= age($1::xid)) and {catalog.where}
     """
@@ -235,8 +233,18 @@ def _by_block(query: Callable[[Mirrored, str], str]) -> dict[str, bytes]:
     return {c.name: f"select '{c.name}', b, x.* from {source} ({query(c, _IN_BLOCK)}) x".encode() for c in MIRRORED}
 
 
-_ROWS, _ROWS_OF_BLOCKS = _whole(_rows), _by_block(_rows)
-_PLACES, _PLACES_OF_BLOCKS = _whole(_places), _by_block(_places)
+_ORDER = tuple(catalog.name for catalog in MIRRORED)
+_WHOLE = {"rows": _whole(_rows), "places": _whole(_places)}
+_BY_BLOCK = {"rows": _by_block(_rows), "places": _by_block(_places)}
+
+
+@lru_cache(maxsize=256)
+def _text(what: str, whole: tuple[str, ...], some: tuple[str, ...]) -> bytes:
+    """The statement; the same few sets of catalogs recur."""
+    branches = [_WHOLE[what][name] for name in whole]
+    for number, name in enumerate(some, start=2):
+        branches.append(_BY_BLOCK[what][name].replace(b"$blocks", b"$%d" % number))
+    return b" union all ".join(branches)
 
 
 def _block(place: str) -> int:

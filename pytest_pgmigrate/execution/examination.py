@@ -1,7 +1,5 @@
-"""The examination of one history, migration by migration: lane A in the work database, lane B in its clone.
-
-Every migration is examined from its true state: whatever a faulty step left behind, the work database is made anew
-before the next step, so that one fault never shows up twice.
+"""The examination of one history, migration by migration, each from its true state: lane A in the work database, then
+everything that is tried in clones of its base.
 """
 
 from __future__ import annotations
@@ -9,14 +7,13 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from pytest_pgmigrate.errors import ExecutionError, ReplicaTimeout
 from pytest_pgmigrate.execution import (
-    behind,
     dependence,
     edge,
     fitting,
@@ -26,20 +23,17 @@ from pytest_pgmigrate.execution import (
     server_wide,
     showing,
     steadiness,
-    volatile,
 )
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS, WATCH, Watch
 from pytest_pgmigrate.execution.drills import Context, run_drills
-from pytest_pgmigrate.execution.kinds import undone_by_the_server
+from pytest_pgmigrate.execution.lane_a import Bench, LaneA
 from pytest_pgmigrate.execution.new_columns import columns_to_fill
 from pytest_pgmigrate.execution.predecessors import Resumed, Settled
-from pytest_pgmigrate.execution.states import Kept, compare, locate, without_views
 from pytest_pgmigrate.execution.trial import Trials
 from pytest_pgmigrate.execution.unlogged import unlogged_tables
 from pytest_pgmigrate.execution.workspace import Workspace
 from pytest_pgmigrate.model.evidence import (
     EdgeEvidence,
-    IgnoredData,
     LaterRows,
     MigrationEvidence,
     ReplicaEvidence,
@@ -48,10 +42,8 @@ from pytest_pgmigrate.model.evidence import (
 from pytest_pgmigrate.model.finding import Part
 from pytest_pgmigrate.model.ignoring import Ignoring
 from pytest_pgmigrate.model.migration import Direction
-from pytest_pgmigrate.model.state import Difference
 
 if TYPE_CHECKING:
-    from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.model.cluster import Cluster, Seeder, SeedReport
     from pytest_pgmigrate.model.evidence import ServerError, Unsteady
     from pytest_pgmigrate.model.migration import History, Migration
@@ -60,24 +52,6 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.options import Settings
 
 REPLICA_TIMEOUT = 30.0
-
-
-@dataclass(slots=True)
-class _Lane:
-    """What lane A has seen so far."""
-
-    before: State
-    after: State | None = None
-    up: Step | None = None
-    changed: Difference = field(default_factory=Difference)
-    down: Step | None = None
-    again: Step | None = None
-    rerun: Step | None = None
-    notes: volatile.Notes = field(default_factory=volatile.Notes)
-    assumed: ServerError | None = None
-    """How the up failed on the rows there were, before those of the base were made anew to fit version n too."""
-    kept: dict[str, Kept] = field(default_factory=dict)
-    """Rows that the up left, of the tables it wrote."""
 
 
 class Examination:
@@ -111,8 +85,8 @@ class Examination:
         self._settled = resumed is not None
         self._reports = {report.table: report for report in resumed.state.reports} if resumed is not None else {}
         self._new_columns: list[tuple[str, str]] = []
-        self._behind: set[str] = set()
         self.ignoring = Ignoring.parse(settings.ignore_data)
+        self.bench = Bench(cluster, self.space, self.shared, self.broken, self.ignoring)
 
     def close(self) -> None:
         """Drop the databases of this history and put back what all databases share."""
@@ -161,10 +135,38 @@ class Examination:
 
     def _examine(self, migration: Migration) -> MigrationEvidence:
         self._seed()
-        lane = _Lane(self._before())
+        lane = LaneA(self.bench, migration, self._before())
         self._examined_last = True
         self.shared.begin(migration, lane.before.roles)
-        return self._lane_a(migration, lane) or self._finish(migration, lane)
+        assumed = None
+        if not lane.first_up():
+            assumed = self._fit(migration, lane)
+            if assumed is None or not lane.first_up():
+                return self._unpassed(migration, lane)
+        lane.rest()
+        return self._finish(migration, lane, assumed)
+
+    def _unpassed(self, migration: Migration, lane: LaneA) -> MigrationEvidence:
+        assert lane.up is not None
+        if lane.up.error is not None:
+            return self._failure(migration, lane.up)
+        # Never committed, so nothing of it can be examined; later migrations miss what it would have made.
+        self.broken.add(migration)
+        return MigrationEvidence(migration, "failed", "the up leaves its transaction open", up=lane.up)
+
+    def _fit(self, migration: Migration, lane: LaneA) -> ServerError | None:
+        """After an up that rows made fail: its error, when the base now holds rows that fit version n too and let it pass."""
+        filled = [report.table for report in self._reports.values() if report.filled]
+        error = lane.up.error if lane.up is not None else None
+        if self.seeder is None or self.space.base is None or not filled or not fitting.about_rows(error):
+            return None
+        with self._seeding():
+            reports = fitting.refill(self.space, migration, self.seeder, filled)
+        if reports is None:
+            return None
+        self._reports.update((report.table, report) for report in reports)
+        lane.before = self.space.rebuild().state()
+        return error
 
     def _refuse(self, migration: Migration) -> MigrationEvidence | None:
         """Evidence for a migration that is not run at all."""
@@ -241,188 +243,18 @@ class Examination:
         self.space.take_base()
         return before
 
-    # -- lane A -----------------------------------------------------------------------------------------------------
-
-    def _lane_a(self, migration: Migration, lane: _Lane) -> MigrationEvidence | None:
-        """Up, down, up again, up once more. Returns evidence only when the first up failed."""
-        work = self.space.work
-        lane.up = work.run("up", migration, Direction.UP, watched=True)
-        lane.after = work.state()
-        lane.changed = without_views(compare(lane.before, lane.after), lane.after)
-        if lane.up.error is not None:
-            left = lane.changed
-            if left:
-                left = self._located(left, lane.before, lane.after)
-                self._restore()
-            self.shared.restore()
-            if self._fit(migration, lane):
-                return self._lane_a(migration, lane)
-            return self._failure(migration, replace(lane.up, difference=left))
-        if any(leak.name == "transaction" for leak in lane.up.leaks):
-            # Never committed, so nothing of it can be examined; later migrations miss what it would have made.
-            if lane.changed:
-                self._restore()
-            self.shared.restore()
-            self.broken.add(migration)
-            return MigrationEvidence(migration, "failed", "the up leaves its transaction open", up=lane.up)
-        lane.up = self._tripping(lane.up, lane.changed, lane.before, lane.after)
-        lane.notes = volatile.remember(work, lane.up, lane.changed, lane.after)
-        lane.kept = showing.keep_rows(work.control, lane.notes.tables)
-        if self._down(migration, lane, lane.notes):
-            self._again(migration, lane, lane.notes)
-        self._rerun(migration, lane)
-        return None
-
-    def _fit(self, migration: Migration, lane: _Lane) -> bool:
-        """After an up that rows made fail: whether it passes on rows that fit version n too, which the base then holds."""
-        assert lane.up is not None
-        filled = [report.table for report in self._reports.values() if report.filled]
-        tried = lane.assumed is not None or self.seeder is None or self.space.base is None
-        if tried or not filled or not fitting.about_rows(lane.up.error):
-            return False
-        assert self.seeder is not None
-        with self._seeding():
-            reports = fitting.refill(self.space, migration, self.seeder, filled)
-        if reports is None:
-            return False
-        self._reports.update((report.table, report) for report in reports)
-        lane.assumed = lane.up.error
-        lane.before = self._restore().state()
-        return True
-
-    def _down(self, migration: Migration, lane: _Lane, notes: volatile.Notes) -> bool:
-        """Run the down and compare; returns whether an up may follow (the database is at n-1)."""
-        if migration.down is None or not migration.down.sendable or migration.down.blank:
-            return False
-        work = self.space.work
-        made = frozenset(change.key.name for change in lane.changed.objects if change.change == "extra")
-        lane.down = work.run("down", migration, Direction.DOWN, watched=True, made=made)
-        now = work.state()
-        difference = without_views(compare(lane.before, now), now)
-        if not difference and lane.down.error is None:
-            return True
-        clocks = volatile.clock_columns(work, lane.down, difference)
-        lane.down = self._tripping(lane.down, difference, lane.before, now)
-        difference, ignored = self.ignoring.split(self._located(difference, lane.before, now))
-        lane.down = replace(lane.down, difference=difference, explained=clocks, ignored=ignored)
-        if ignored and not difference and lane.down.error is None:
-            return True
-        if lane.down.error is not None or not self._again_on_leftovers(migration, lane, notes):
-            self._to_after(migration)
-        return False
-
-    def _again_on_leftovers(self, migration: Migration, lane: _Lane, notes: volatile.Notes) -> bool:
-        """A second up over what the down left; True when it gives what the first up gave.
-
-        What it makes of the leftovers otherwise belongs to the down's fault and is reported with it.
-        """
-        work = self.space.work
-        lane.again = work.run("up again", migration, Direction.UP, watched=False)
-        difference = Difference()
-        if lane.again.error is None and lane.after is not None:
-            now = work.state()
-            difference = without_views(compare(lane.after, now), now)
-            difference, explained = volatile.explain(work, notes, lane.again, difference)
-            difference, ignored = self._split(difference, lane)
-            if not difference:
-                lane.again = replace(lane.again, explained=explained, ignored=ignored)
-                return True
-        lane.again = replace(lane.again, name="up on leftovers", difference=difference)
-        return False
-
-    def _again(self, migration: Migration, lane: _Lane, notes: volatile.Notes) -> None:
-        work = self.space.work
-        lane.again = work.run("up again", migration, Direction.UP, watched=False)
-        now = work.state()
-        assert lane.after is not None
-        difference = without_views(compare(lane.after, now), now)
-        if not difference:
-            if lane.again.error is not None:
-                self._to_after(migration)
-            return
-        difference, explained = volatile.explain(work, notes, lane.again, difference)
-        difference, ignored = self._split(difference, lane)
-        lane.again = replace(lane.again, difference=difference, explained=explained, ignored=ignored)
-        if difference or lane.again.error is not None:
-            self._to_after(migration)
-
-    def _rerun(self, migration: Migration, lane: _Lane) -> None:
-        work = self.space.work
-        before = work.reader.last or work.state()
-        again = lane.again
-        if again is not None and (again.explained or again.difference or again.error or again.ignored):
-            lane.kept = showing.keep_rows(work.control, lane.kept)  # other clock values and ids by now
-        # Most of the time nothing changes any more, and the replica has answered by then.
-        work.reader.ask_replica()
-        lane.rerun = work.run("up without a down", migration, Direction.UP, watched=False)
-        if lane.rerun.error is not None and undone_by_the_server(migration.up):
-            return
-        now = work.state()
-        difference = without_views(compare(before, now), now)
-        if difference:
-            clocks = volatile.clock_columns(work, lane.rerun, difference)
-            difference, ignored = self._split(difference, lane)
-            lane.rerun = replace(lane.rerun, difference=difference, explained=clocks, ignored=ignored)
-            self._to_after(migration)
-
-    def _restore(self) -> Database:
-        """The work database at n-1 again; with rows it is the clone, without them the earlier ups run again."""
-        return self.space.rebuild()
-
-    def _to_after(self, migration: Migration) -> None:
-        """The work database as the first up left it."""
-        work = self._restore()
-        # Only now: a role that the old database still used could not have been dropped.
-        self.shared.restore()
-        if work.run("up", migration, Direction.UP, watched=False).error is not None:
-            # It passed once; what the later migrations miss is this one's fault, not theirs.
-            self.broken.add(migration)
-
-    def _tripping(self, step: Step, changed: Difference, before: State, after: State) -> Step:
-        """The step with what it left that the application's next statement trips over."""
-        work, base = self.space.work, self.space.base
-        connect = None if base is None else lambda: self.cluster.connect(base)
-        sequences = behind.behind(work.control, changed, after, connect)
-        if base is None:
-            # Nothing holds the rows of before; what an earlier migration left behind was said there.
-            sequences = tuple(item for item in sequences if item.sequence not in self._behind)
-            self._behind |= {item.sequence for item in sequences if step.direction is Direction.UP}
-        return replace(step, behind=sequences, unpopulated=behind.unpopulated(before, after))
-
-    def _located(self, difference: Difference, old: State, new: State) -> Difference:
-        """Fill in the differing rows, as far as a base still holds the old ones."""
-        if not difference.tables or self.space.base is None:
-            return difference
-        before = self.cluster.connect(self.space.base)
-        try:
-            work = self.space.work.control
-            tables = tuple(
-                locate(before, work, c, old, new, ignored=showing.of_table(self.ignoring, c.table))
-                for c in difference.tables
-            )
-        finally:
-            before.close()
-        # Without a key in common the digests only suspect; where no row differs there is nothing to tell.
-        found = tuple(t for t in tables if t.rows or t.columns or t.old_count != t.new_count)
-        return replace(difference, tables=found)
-
-    def _split(self, difference: Difference, lane: _Lane) -> tuple[Difference, tuple[IgnoredData, ...]]:
-        """What differs from the first up, with its rows, without what the user lets differ; and that."""
-        return self.ignoring.split(showing.shown(self.space.work.control, difference, lane.kept, self.ignoring))
-
     # -- after lane A -----------------------------------------------------------------------------------------------
 
-    def _finish(self, migration: Migration, lane: _Lane) -> MigrationEvidence:
+    def _finish(self, migration: Migration, lane: LaneA, assumed: ServerError | None) -> MigrationEvidence:
         replica = replace(self._replica(), unlogged=unlogged_tables(lane.before, lane.after, lane.changed))
         scaled = self._scale(migration, lane)
-        edges, unsteady = self._other_rows(migration, lane)
+        edges, unsteady = self._other_rows(migration, lane, assumed)
         drills = self._drills(migration, lane)
         later_rows = self._lane_b(migration, lane)
         self.shared.commit()
         self.space.work.next_migration()
         self.space.drop_base()
         self.space.applied.append(migration)
-        assert lane.after is not None
         if self.seeder is not None:
             self._new_columns += columns_to_fill(lane.changed, lane.after, self.history.migrations[migration.index :])
         return MigrationEvidence(
@@ -457,7 +289,7 @@ class Examination:
         difference = showing.on_replica(self.cluster, self.space.work.control, difference)
         return ReplicaEvidence(True, True, seconds, difference)
 
-    def _scale(self, migration: Migration, lane: _Lane) -> tuple[Scaled, ...]:
+    def _scale(self, migration: Migration, lane: LaneA) -> tuple[Scaled, ...]:
         if not self.settings.scale or self.seeder is None or lane.up is None or not lane.up.watched:
             return ()
         self.shared.park()
@@ -468,10 +300,12 @@ class Examination:
             self.space.spend(database)
             self.shared.unpark()
 
-    def _other_rows(self, migration: Migration, lane: _Lane) -> tuple[EdgeEvidence, tuple[Unsteady, ...]]:
+    def _other_rows(
+        self, migration: Migration, lane: LaneA, assumed: ServerError | None
+    ) -> tuple[EdgeEvidence, tuple[Unsteady, ...]]:
         """The migration on edge rows, and its up on rows in another order; nothing of it stays."""
         if self.seeder is None or self.space.base is None or self.settings.no_edge_rows:
-            return EdgeEvidence(assumptions=edge.fitted(lane.assumed), reason="edge rows are turned off"), ()
+            return EdgeEvidence(assumptions=edge.fitted(assumed), reason="edge rows are turned off"), ()
         self.shared.park()
         trials = Trials(self.space, migration)
         try:
@@ -486,16 +320,15 @@ class Examination:
                 self.ignoring,
                 self.space.work.control,
             )
-            return edge.examine(trials, migration, self.seeder, seen, lane.assumed), unsteady
+            return edge.examine(trials, migration, self.seeder, seen, assumed), unsteady
         finally:
             trials.close()
             self.shared.unpark()
 
-    def _drills(self, migration: Migration, lane: _Lane) -> tuple[object, ...]:
+    def _drills(self, migration: Migration, lane: LaneA) -> tuple[object, ...]:
         if self.seeder is None or self.space.base is None or self.settings.no_drills:
             return ()
         assert lane.up is not None
-        assert lane.after is not None
         self.shared.park()
         try:
             context = Context(
@@ -517,7 +350,7 @@ class Examination:
         finally:
             self.shared.unpark()
 
-    def _lane_b(self, migration: Migration, lane: _Lane) -> LaterRows:
+    def _lane_b(self, migration: Migration, lane: LaneA) -> LaterRows:
         if self.seeder is None or self.settings.later_rows == 0:
             return LaterRows(reason="writing rows after the up is turned off")
         if lane.down is None:

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_pgmigrate.execution.examination import Examination
+    from pytest_pgmigrate.histories import HistoryRun
     from pytest_pgmigrate.model.cluster import Keeps, Seeder
     from pytest_pgmigrate.model.migration import Migration
     from pytest_pgmigrate.options import Settings
-    from pytest_pgmigrate.session import HistoryRun
 
 
 def first_judged(runs: Sequence[HistoryRun]) -> tuple[HistoryRun, Migration] | None:

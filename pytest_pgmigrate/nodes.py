@@ -11,8 +11,9 @@ import pytest
 
 from pytest_pgmigrate.display import FindingsText, Progress
 from pytest_pgmigrate.errors import PgmigrateError
+from pytest_pgmigrate.histories import HistoryRun
 from pytest_pgmigrate.model.finding import Finding, Part, Severity
-from pytest_pgmigrate.session import HistoryRun, Run
+from pytest_pgmigrate.session import Run
 
 if TYPE_CHECKING:
     from _pytest._code.code import ExceptionInfo, TerminalRepr

@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_pgmigrate import registry
+from pytest_pgmigrate import outcome, registry
 from pytest_pgmigrate.checks import _judge as judge
 from pytest_pgmigrate.errors import EngineError, PgmigrateError
+from pytest_pgmigrate.histories import HistoryRun
 from pytest_pgmigrate.model.cluster import Want
 from pytest_pgmigrate.model.finding import Finding, NotJudged, Part, Severity
 from pytest_pgmigrate.model.ignoring import Ignoring
 from pytest_pgmigrate.model.migration import History, Migration
-from pytest_pgmigrate.reports._document import Document, build, history_entry
+from pytest_pgmigrate.reports._document import Document, build
 from pytest_pgmigrate.reports._ignored import ignored_entries
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.execution.database import Watch
     from pytest_pgmigrate.execution.examination import Examination
     from pytest_pgmigrate.execution.predecessors import Resumed
-    from pytest_pgmigrate.model.cluster import Cluster, Engine, Seeder, SeedReport
+    from pytest_pgmigrate.model.cluster import Cluster, Engine, Seeder
     from pytest_pgmigrate.model.evidence import MigrationEvidence
     from pytest_pgmigrate.model.seeding import Factory
     from pytest_pgmigrate.options import Settings
@@ -41,33 +42,6 @@ class Extras:
     factories: tuple[Factory, ...] = ()
     engine: Engine | None = None
     seeder: Seeder | None = None
-
-
-@dataclass(slots=True)
-class HistoryRun:
-    """One history on its way through the rooms."""
-
-    history: History
-    findings: tuple[Finding, ...]
-    wanted: set[str] = field(default_factory=set)
-    last_wanted: int = -1
-    """Index of the last migration that is judged."""
-    examination: Examination | None = None
-    position: int = 0
-    unfilled: tuple[SeedReport, ...] = ()
-    wanted_rows: Wanted | None = None
-    """What the user gave for seeding this history."""
-
-    seeder: Seeder | None = None
-    seed_notes: tuple[str, ...] = ()
-    evidence: dict[str, MigrationEvidence] = field(default_factory=dict)
-    judged: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
-    said: list[Finding] = field(default_factory=list)
-    """Findings about the migrations judged so far, for what is said once a history."""
-
-    verdicts: dict[tuple[str, Part], judge.Verdict] = field(default_factory=dict)
-    lost: dict[str, str] = field(default_factory=dict)
-    """Migrations whose examination could not go on, and why."""
 
 
 class Run:
@@ -369,95 +343,27 @@ class Run:
 
     def not_judged(self) -> tuple[NotJudged, ...]:
         """Everything that could not be looked at."""
-        found = list(
-            judge.unusable_queries(e for run in self.histories for k, e in run.evidence.items() if k in run.wanted)
-        )
-        for run in self.histories:
-            if run.history.record.source == "none":
-                reason = run.history.record.detail or "neither a ledger nor a git merge-base to compare with"
-                found.append(NotJudged(f"{run.history.folder}: edited and out-of-order migrations", reason))
-            for key in run.wanted:
-                if key in run.evidence:
-                    found += judge.not_judged(run.evidence[key])
-            found += [
-                NotJudged("examination", why.splitlines()[0], key) for key, why in run.lost.items() if key in run.wanted
-            ]
-            unfilled = run.examination.unfilled() if run.examination is not None else run.unfilled
-            found += [NotJudged(f"table {r.table}", _unfilled(r)) for r in unfilled]
-            found += [NotJudged("seeding", note) for note in run.seed_notes]
-        found += [NotJudged("seeding", f"{name}, {where}") for name, where in self._unknown_names()]
-        if self._cluster is not None:
-            found += [NotJudged("server", note) for note in self._cluster.notes]
-        return tuple(found)
+        return outcome.not_judged(self.histories, self._cluster)
 
-    def _unknown_names(self) -> Iterator[tuple[str, str]]:
-        """Names given for seeding that no database had. A file for several histories may mean any of them."""
-        seen = [run.evidence.get(m.key) for run in self.histories for m in run.history.migrations]
-        whole = all(one is not None and one.status == "examined" for one in seen)
-        where = f"which no version {'of the history' if whole else 'filled in this run'} has"
-        by_file: dict[str, list[set[str]]] = {}
-        for run in self.histories:
-            if run.wanted_rows is not None and run.wanted_rows.fingerprint:
-                # One that was not run here may be the one that is meant: it has nothing to say against any name.
-                said: tuple[str, ...] = getattr(run.seeder, "unknown", tuple)()
-                by_file.setdefault(run.wanted_rows.rules.file, []).append(set(said))
-        for found in by_file.values():
-            for name in sorted(set.intersection(*found)):
-                yield name, "which the history does not have" if " names version " in name else where
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings about what was judged, in history order, silenced ones included."""
+        return outcome.findings(self.histories, self.parts)
 
     def document(self) -> Document:
         """The run as the JSON report has it: what reports are made from, and what xdist workers send home."""
-        entries = []
-        for run in self.histories:
-            outcomes: dict[str, dict[str, str]] = {}
-            for (key, part), verdict in run.verdicts.items():
-                outcomes.setdefault(key, {})[part.value] = verdict.outcome
-            entries += [
-                history_entry(run.history.folder, m, outcomes.get(m.key, {}), run.evidence.get(m.key))
-                for m in run.history.migrations
-                if m.key in run.wanted
-            ]
         return build(
             engine=self._cluster.engine if self._cluster else "",
             postgresql=".".join(map(str, self._cluster.version)) if self._cluster else "",
-            history=entries,
+            history=outcome.entries(self.histories),
             findings=self.findings(),
             not_judged=self.not_judged(),
             timings=self.timings,
             seed=self.settings.seed,
             rows=self.settings.rows,
-            faker=self._pools_version(),
+            faker=outcome.pools_version(self.settings) if self.extras.seeder is None else None,
             from_cache=self.resumed,
-            ignored_data=self._ignored_data(),
+            ignored_data=ignored_entries(self.settings.ignore_data, outcome.evidence(self.histories)),
         )
-
-    def _pools_version(self) -> str | None:
-        """The version of Faker, whose words the rows are made of; None when nothing is filled by it."""
-        if self.extras.seeder is not None or self.settings.rows == 0:
-            return None
-        from pytest_pgmigrate.execution.predecessors import pools_version
-
-        return pools_version()
-
-    def _ignored_data(self) -> list[dict[str, Any]]:
-        wanted = (run.evidence[key] for run in self.histories for key in run.evidence if key in run.wanted)
-        return ignored_entries(self.settings.ignore_data, wanted)
-
-    def findings(self) -> tuple[Finding, ...]:
-        """All findings about what was judged, in history order, silenced ones included."""
-        found: list[Finding] = []
-        for run in self.histories:
-            keys = {m.key for m in run.history.migrations}
-            about = {key for key, part in run.verdicts if part is Part.HISTORY}
-            found += [f for f in run.findings if f.migration in about or f.migration not in keys]
-            for migration in run.history.migrations:
-                if migration.key in run.wanted:
-                    found += [f for f in run.judged.get(migration.key, ()) if self._asked_for(run, f)]
-        return tuple(found)
-
-    def _asked_for(self, run: HistoryRun, finding: Finding) -> bool:
-        """Whether the part of a finding was an item of this run; information of parts that cannot fail always is."""
-        return (finding.migration, finding.part) in run.verdicts or finding.part not in self.parts
 
     @property
     def cluster(self) -> Cluster | None:
@@ -508,9 +414,3 @@ def _quietly(close: Callable[[], None]) -> None:
         # psycopg's errors without importing psycopg here: a server that died took its databases with it.
         if type(error).__module__.split(".")[0] != "psycopg":
             raise
-
-
-def _unfilled(report: SeedReport) -> str:
-    """Why a table has fewer rows than asked for: its reason, where that began, what to paste."""
-    said = [f"{report.filled} of {report.asked} rows: {report.reason}", report.cause, report.stub]
-    return "; ".join(part for part in said if part)

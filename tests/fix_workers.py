@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WORKERS = 2
 """Each has servers of its own, and the tests that start pytest start more: a third worker has been tried nowhere."""
 
+OTHERWISE = ("usepdb", "trace", "collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow", "pgmigrate")
+"""Options of runs that show something, wait for somebody at the keyboard, or judge histories."""
+
 FOLDER = "alone_folder"
 """Key of ``workerinput``: where the lock files of this run are."""
 
@@ -27,12 +30,20 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     option = config.option
     if hasattr(config, "workerinput") or not hasattr(option, "numprocesses"):
         return
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not (option.usepdb or option.collectonly)
-    if whole and option.numprocesses is None and option.dist == "no" and _cores() >= WORKERS:
+    if _whole(config) and _cores() >= WORKERS:
         option.numprocesses = WORKERS
     if option.numprocesses and option.dist == "no" and not option.distload:
         # Neighbours stay together, so that few of a module's servers and runs are made by both workers.
         option.dist = "worksteal"
+
+
+def _whole(config: pytest.Config) -> bool:
+    """Whether all tests were asked for, and nothing else."""
+    option = config.option
+    other = (
+        any(getattr(option, name, None) for name in OTHERWISE) or option.dist != "no" or option.numprocesses is not None
+    )
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not other
 
 
 def _cores() -> int:

@@ -1,10 +1,10 @@
-"""Shared by all tests: pytester, the clusters of tests/fix_cluster.py, and the flag for the long drills."""
+"""Shared by all tests: pytester, what tests/fix_*.py say of themselves, and the flag for the long drills."""
 
 from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ["pytester", "tests.fix_cluster"]
+pytest_plugins = ["pytester", "tests.fix_cluster", "tests.fix_compiled", "tests.fix_workers"]
 
 # Fixtures hold histories for the tests to use, not tests; benchmarks are run by hand.
 collect_ignore_glob = ["tests/benchmarks/*"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.acceptance.conftest import USERS_DOWN, USERS_UP, Project, assert_clean, codes
+from tests.acceptance.histories import Outcome
 
 NAMES = {
     "space": "000002_add a nick",
@@ -22,21 +25,41 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
-def test_a_hostile_file_name_is_a_name_like_any_other(project: Project, name: str) -> None:
-    """The down forgets an index, so that the name passes through a finding, a report and JUnit as well."""
-    project.users().then(
-        name,
-        "-- pgmigrate: no-transaction an index beside writes\nDROP INDEX CONCURRENTLY IF EXISTS users_email;\n"
-        "CREATE INDEX CONCURRENTLY users_email ON users (email);\n",
-        "SELECT 1;\n",
-    )
-    outcome = project.judge("-q", "--junitxml=junit.xml", "-k", "rollback")
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Outcome]]:
+    """All names in one run, a history each. The down forgets an index: the name passes through a finding, a report and JUnit."""
+    project = Project(tmp_path_factory.mktemp("names"))
+    for kind, name in NAMES.items():
+        project.users(kind).then(
+            name,
+            "-- pgmigrate: no-transaction an index beside writes\nDROP INDEX CONCURRENTLY IF EXISTS users_email;\n"
+            "CREATE INDEX CONCURRENTLY users_email ON users (email);\n",
+            "SELECT 1;\n",
+            kind,
+        )
+    paths = [f"--pgmigrate-path={kind}" for kind in NAMES]
+    yield project, project.judge("-q", "--junitxml=junit.xml", "-k", "rollback", *paths)
+    assert project.left() == []
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_hostile_file_name_is_a_name_like_any_other(hostile: tuple[Project, Outcome], kind: str) -> None:
+    project, outcome = hostile
+    assert outcome.findings(kind) == {(f"{NAMES[kind]}.up.sql", 3, "PMG402")}
+    assert f"{kind}/{NAMES[kind]}.up.sql" in outcome.text
+    failed = [
+        (case.get("classname"), case.get("name"))
+        for case in ElementTree.parse(project.path / "junit.xml").iter("testcase")
+        if case.find("failure") is not None
+    ]
+    assert failed.count((f"{kind}.{NAMES[kind]}.up.sql", "rollback")) == 1, failed
+
+
+def test_hostile_file_names_break_nothing_else(hostile: tuple[Project, Outcome]) -> None:
+    _, outcome = hostile
     assert_clean(outcome)
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED, outcome.text
-    assert codes(outcome) == {(f"{name}.up.sql", "PMG402")}
-    assert f"{name}.up.sql" in outcome.text
-    assert (project.path / "junit.xml").stat().st_size > 0
+    assert codes(outcome) == {(f"{name}.up.sql", "PMG402") for name in NAMES.values()}
 
 
 @pytest.mark.parametrize("folder", ["my migrations/100% o'hara [x]", "データ/migrations"])

@@ -25,6 +25,7 @@ print(node.host, node.port, node.password)
 """
 
 
+@pytest.mark.alone  # the next run of whichever test would sweep them
 @pytest.mark.parametrize(
     "engine", [pytest.param(EMBEDDED, id="embedded"), pytest.param(DOCKER, id="docker", marks=pytest.mark.docker)]
 )

@@ -1,6 +1,7 @@
 """``kill -9`` at any moment leaves nothing: the watchdog cleans up at once, and the next run what even that missed.
 
-The moments are drawn at random; ``PGMIGRATE_KILLS`` says how many per engine, ``PGMIGRATE_KILL_SEED`` repeats a run.
+The moments are drawn at random; ``PGMIGRATE_KILLS`` says how many per engine (``--run-slow``: 10), ``PGMIGRATE_KILL_SEED``
+repeats a run.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.model.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("PGMIGRATE_KILLS", "3"))
 SEED = int(os.environ.get("PGMIGRATE_KILL_SEED") or random.randrange(1 << 32))
 PYTEST_SPAN = 8.0
 """Seconds of a whole run over the repaired history, about."""
@@ -117,6 +117,12 @@ def victims(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Victims]
 
 
 @pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How many runs to kill: each whole run of tests kills others."""
+    return int(os.environ.get("PGMIGRATE_KILLS") or (10 if request.config.getoption("--run-slow") else 2))
+
+
+@pytest.fixture
 def live(any_cluster: Cluster) -> Iterator[Cluster]:
     """A second run that must stay as it is."""
     name = any_cluster.create_database("live")
@@ -129,12 +135,12 @@ def live(any_cluster: Cluster) -> Iterator[Cluster]:
     any_cluster.drop_database(name)
 
 
-def test_killed_at_any_moment(victims: Victims, live: Cluster) -> None:
+def test_killed_at_any_moment(victims: Victims, live: Cluster, kills: int) -> None:
     print(f"PGMIGRATE_KILL_SEED={SEED}")
     chance = random.Random(f"{SEED} {victims.engine}")
     other, _ = victims.start_ready()
     try:
-        for _ in range(KILLS):
+        for _ in range(kills):
             moment = chance.uniform(0, victims.span)
             process = victims.start()
             time.sleep(moment)
@@ -147,13 +153,13 @@ def test_killed_at_any_moment(victims: Victims, live: Cluster) -> None:
     assert leftovers.until_none(victims.left) == []
 
 
-def test_pytest_killed_at_any_moment(victims: Victims, live: Cluster) -> None:
+def test_pytest_killed_at_any_moment(victims: Victims, live: Cluster, kills: int) -> None:
     """The main job itself, from its first import to its last item."""
     print(f"PGMIGRATE_KILL_SEED={SEED}")
     chance = random.Random(f"{SEED} {victims.engine} pytest")
     other = victims.start("pytest")
     try:
-        for number in range(KILLS):
+        for number in range(kills):
             process = victims.start("pytest")
             time.sleep(chance.uniform(0, PYTEST_SPAN))
             victims.kill(process)

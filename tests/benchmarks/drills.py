@@ -124,7 +124,9 @@ def compare(name: str, cluster: Cluster, folder: Path, rounds: int, *, each: boo
     used = statistics.median(f / b for f, b in zip(cpu[False], cpu[True], strict=True))
     print(f"\n{name}: {len(keys)} migrations, {rounds} rounds in turn, the least of each")
     print(f"  without drills {sum(bare.values()) / len(keys):.3f} s each, with {sum(full.values()) / len(keys):.3f} s")
-    print(f"  ratio: {wall:.2f} x wall (median), {used:.2f} x processor ({statistics.median(cpu[False]) / len(keys):.3f} s each)")
+    print(
+        f"  ratio: {wall:.2f} x wall (median), {used:.2f} x processor ({statistics.median(cpu[False]) / len(keys):.3f} s each)"
+    )
     print(f"  drills: median {statistics.median(more.values()):.3f} s, most {max(more.values()):.3f} s a migration")
     beyond = [key for key in keys if more[key] > SECONDS and full[key] > TIMES * bare[key]]
     print(f"  beyond {SECONDS} s and {TIMES:.0f} x: {len(beyond)} of {len(keys)}")

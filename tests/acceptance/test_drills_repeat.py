@@ -1,6 +1,6 @@
 """Every drill over and over on the same history: the whole verdict is the same each time, whatever the machine does.
 
-Three times by default, a hundred with ``--run-slow``. One pair of servers, one examination after the other: databases,
+Twice by default, a hundred with ``--run-slow``. One pair of servers, one examination after the other: databases,
 OIDs, transaction numbers and positions in WAL are others each time, and none of them may be seen in what is said.
 """
 
@@ -27,7 +27,7 @@ from pytest_pgmigrate.model.replica import LagGuards, ReplayCost, ReplicaReader
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.session import Extras, Run
 
-REPEATS, MANY = 3, 100
+REPEATS, MANY = 2, 100
 
 MEASURED = ("wal_bytes", "lag_bytes", "lag")
 """What is told for information and nothing is judged by: WAL holds page images after each checkpoint, and how far the

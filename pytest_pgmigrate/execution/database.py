@@ -44,6 +44,9 @@ class Watch:
 
 
 WATCH = Watch()
+PATIENCE = 5.0
+"""Seconds that our own connections wait for a lock: on a catalog, or the one that keeps a second runner out."""
+
 LEDGER_BATCH = 64
 """Scripts noted before they are written into the ledger together; closing or cloning the database writes them at once."""
 
@@ -61,10 +64,19 @@ def session_options(settings: Settings) -> str:
 class Database:
     """A database made by the cluster. Connections open when first needed; ``release`` closes them all.
 
-    ``watch``: how watched steps are looked at.
+    ``watch``: how watched steps are looked at; ``patience``: seconds that are waited for another runner to leave.
     """
 
-    def __init__(self, cluster: Cluster, name: str, settings: Settings, *, fresh: bool, watch: Watch = WATCH) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        name: str,
+        settings: Settings,
+        *,
+        fresh: bool,
+        watch: Watch = WATCH,
+        patience: float = PATIENCE,
+    ) -> None:
         self.cluster = cluster
         self.name = name
         self._options = session_options(settings)
@@ -73,7 +85,7 @@ class Database:
         # Uncounted, so that rows we read ourselves are never taken for the migration's.
         uncounted = "" if cluster.engine == "external" else " -c track_counts=off"
         # A migration may lock the very catalogs that are read here; it must not wait for us, nor we for it.
-        self._quiet = f"-c synchronous_commit=local -c lock_timeout=5000{uncounted}"
+        self._quiet = f"-c synchronous_commit=local -c lock_timeout={round(patience * 1000)}{uncounted}"
         self._gated = usable(cluster)
         self._pace: Pace | None = Pace(cluster, settings)
         self.probes = make_probes()
@@ -90,14 +102,21 @@ class Database:
 
     @property
     def control(self) -> psycopg.Connection[Any]:
-        """Second connection, in autocommit; holds the runner's advisory lock."""
+        """Second connection, in autocommit; holds the runner's advisory lock.
+
+        Raises ExecutionError while another runner is in the database.
+        """
         if self._control is None or self._control.closed:
-            self._control = self.cluster.connect(self.name, options=self._quiet)
+            control = self.cluster.connect(self.name, options=self._quiet)
+            ledger = Ledger(control)
+            try:
+                ledger.open(self.name, create=self._create_ledger)
+            except ExecutionError:
+                control.close()
+                raise
             # The driver gives up all prepared statements after an ALTER or DROP, those of our line included.
-            self._control.prepare_threshold = None
-            self._line = Line(self._control)
-            self._ledger = Ledger(self._control)
-            self._ledger.open(self.name, create=self._create_ledger)
+            control.prepare_threshold = None
+            self._control, self._ledger, self._line = control, ledger, Line(control)
             self._create_ledger = False
         return self._control
 

@@ -47,7 +47,9 @@ SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timesta
 _SPOILT = (errors.ProgrammingError, errors.IntegrityError)
 
 # One key for all runs: two runners of ours in one database is a fault wherever they come from.
-_LOCK = "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('pytest-pgmigrate runner', 0))"
+# Waits as long as the connection's lock_timeout lets it, and is given back by the server when the connection ends:
+# https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+LOCK = "SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended('pytest-pgmigrate runner', 0))"
 
 
 class Ledger:
@@ -58,13 +60,17 @@ class Ledger:
         self._noted: list[tuple[object, ...]] = []
 
     def open(self, database: str, *, create: bool) -> None:
-        """Take the runner's lock and make the table. Raises ExecutionError when another runner holds the lock."""
-        held = self._control.execute(_LOCK).fetchall()[0][0]
-        if not held:
+        """Take the runner's lock, waiting for it as long as lock_timeout of the connection says, and make the table.
+
+        Raises ExecutionError when another runner has not given the lock back by then.
+        """
+        try:
+            self._control.execute(LOCK)
+        except errors.LockNotAvailable as error:
             raise ExecutionError(
                 f"another runner holds the advisory lock in database {database}: two runners would spoil each other's "
                 "evidence. Wait for it to end, or give each run its own server."
-            )
+            ) from error
         if create:
             self._control.execute(_CREATE)
 

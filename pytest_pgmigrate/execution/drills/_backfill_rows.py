@@ -88,6 +88,12 @@ def prepare(context: Context, target: Target, *, existing: bool) -> Database | N
     return None
 
 
+def again(context: Context, database: Database) -> Database:
+    """A copy of a prepared database, on which nothing has run yet."""
+    database.pause()
+    return context.space.copy(database)
+
+
 def _write(context: Context, database: Database, target: Target) -> bool:
     control = database.control
     others = [name for (name,) in control.execute(_OTHERS, (target.oid,)).fetchall()]

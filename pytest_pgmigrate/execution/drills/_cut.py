@@ -9,12 +9,12 @@ import psycopg
 from psycopg import sql
 
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
-from pytest_pgmigrate.execution.drills import _backfill_rows as rows
 from pytest_pgmigrate.execution.drills import _batches
 from pytest_pgmigrate.model.backfill import CutRun
 from pytest_pgmigrate.model.migration import Direction, Statement
 
 if TYPE_CHECKING:
+    from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.execution.drills import Context
     from pytest_pgmigrate.execution.drills._backfill_rows import Target
 
@@ -34,12 +34,9 @@ SELECT n.nspname, c.relname, array_agg(a.attname::text ORDER BY a.attnum) FILTER
 
 
 def cut_and_repeat(
-    context: Context, target: Target, statement: Statement, existing: bool, clean: Digests
+    context: Context, database: Database, target: Target, statement: Statement, clean: Digests
 ) -> CutRun | None:
     """The same rows, the up cut in its second batch and run again: what differs from the run that was not cut."""
-    database = rows.prepare(context, target, existing=existing)
-    if database is None:
-        return None
     try:
         _batches.watch(database, target, cut=True)
         step = database.run("up cut after a batch", context.migration, Direction.UP, watched=False)
@@ -53,8 +50,6 @@ def cut_and_repeat(
         return CutRun(statement, differing=tuple(_differing(clean, now)))
     except psycopg.Error:
         return None
-    finally:
-        context.space.spend(database)
 
 
 def digests(connection: psycopg.Connection[Any]) -> Digests:

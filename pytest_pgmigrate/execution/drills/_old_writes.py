@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
@@ -17,7 +17,6 @@ from pytest_pgmigrate.errors import SeedError
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 
 if TYPE_CHECKING:
-    from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.execution.drills import Context
     from pytest_pgmigrate.model.migration import Migration
 
@@ -46,24 +45,26 @@ def filled_by_triggers(migrations: Iterable[Migration]) -> frozenset[str]:
     return frozenset(match["column"].strip('"') for text in texts for match in _NEW.finditer(text))
 
 
-def write(context: Context, database: Database) -> bool:
-    """Insert and update rows as the old release does, at version n; returns whether anything was written."""
+def write(context: Context, control: psycopg.Connection[Any]) -> bool:
+    """Insert and update rows as the old release does, at version n, in a transaction of the caller's or in its own;
+    returns whether anything was written.
+    """
     every = context.history.migrations
     columns = filled_by_triggers(every)
     later = filled_by_triggers(every[context.migration.index + 1 :])
-    control, written = database.control, False
+    written = False
     tables = control.execute(_TABLES, (list(OUR_SCHEMAS), list(columns))).fetchall() if columns else []
     for schema, table, names, key, triggered in tables:
         unknown = columns & set(names)
         # A trigger that is gone, and that nobody makes again, has had its time: so has the old release.
         if key and (triggered or later & unknown) and not unknown & set(key):
             known = [name for name in names if name not in unknown]
-            written = _to(context, database, (schema, table), known, key[0]) or written
+            written = _to(context, control, (schema, table), known, key[0]) or written
     return written
 
 
-def _to(context: Context, database: Database, table: tuple[str, str], known: list[str], key: str) -> bool:
-    control, name = database.control, sql.Identifier(*table)
+def _to(context: Context, control: psycopg.Connection[Any], table: tuple[str, str], known: list[str], key: str) -> bool:
+    name = sql.Identifier(*table)
     others = [
         found
         for (found,) in control.execute(
@@ -90,6 +91,9 @@ def _to(context: Context, database: Database, table: tuple[str, str], known: lis
                 control.execute(sql.SQL("UPDATE {t} SET {c} = o.{c} FROM {w} m JOIN {w} o ON o.pgmigrate_n = m.pgmigrate_n + {h}"
                     " WHERE m.{k} = {t}.{k} AND m.pgmigrate_n = 1").format(
                     t=name, c=sql.Identifier(column), w=kept, k=sql.Identifier(key), h=sql.Literal(half)))  # fmt: skip
+            # What the application's COMMIT would have been told.
+            control.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            control.execute("DROP TABLE pgmigrate_there, pgmigrate_written")
         return True
     except (psycopg.Error, SeedError):
         # What the old release cannot do any more is for the checks about compatibility.

@@ -22,8 +22,10 @@ PATIENCE = 30.0
 BRIEF = 1.0
 """Up to this max_standby_streaming_delay (seconds) the end of the reader is waited for, beyond it only its beginning."""
 
-LOCK_TIMEOUT = "-c lock_timeout=40"
-"""A lock that replay holds for a session that stands still does not go away, however short the time-out."""
+LOCK_TIMEOUT = "-c lock_timeout=5"
+"""Milliseconds: a lock that replay holds for a session that stands still does not go away, however short the time-out,
+and one that is not held is not waited for.
+"""
 
 _REPLAY = """
 SELECT coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false),
@@ -83,6 +85,8 @@ class Standby:
         self.delay = self._show("max_standby_streaming_delay")
         self.feedback = self._show("hot_standby_feedback") == "on"
         self.readers: list[Reader] = []
+        self._late: psycopg.Connection[Any] | None = None
+        """A reader that comes after the locks; in no transaction between its questions."""
 
     def _show(self, name: str) -> str:
         return str(self._eyes.execute("SELECT current_setting(%s)", (name,)).fetchall()[0][0])
@@ -103,6 +107,8 @@ class Standby:
         """Leave the replica."""
         for reader in self.readers:
             reader.connection.close()
+        if self._late is not None:
+            self._late.close()
         self._eyes.close()
 
     # -- what replay does -------------------------------------------------------------------------------------------
@@ -156,14 +162,15 @@ class Standby:
 
     def blocked(self, tables: Iterable[str]) -> tuple[str, ...]:
         """Those of the tables that a new reader has to wait for."""
+        if self._late is None:
+            self._late = self._cluster.connect(self._database, replica=True, options=LOCK_TIMEOUT)
         found = []
-        with self._cluster.connect(self._database, replica=True, options=LOCK_TIMEOUT) as connection:
-            for table in tables:
-                try:
-                    connection.execute(sql.SQL("SELECT 1 FROM {} LIMIT 1").format(qualified(table)))
-                except psycopg.errors.LockNotAvailable:
-                    found.append(table)
-                except psycopg.Error:
-                    if connection.info.transaction_status is TransactionStatus.UNKNOWN:
-                        raise
+        for table in tables:
+            try:
+                self._late.execute(sql.SQL("SELECT 1 FROM {} LIMIT 1").format(qualified(table)))
+            except psycopg.errors.LockNotAvailable:
+                found.append(table)
+            except psycopg.Error:
+                if self._late.info.transaction_status is TransactionStatus.UNKNOWN:
+                    raise
         return tuple(found)

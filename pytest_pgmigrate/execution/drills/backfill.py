@@ -136,20 +136,25 @@ def _try(
     database = rows.prepare(context, target, existing=existing)
     if database is None:
         return None
+    spare: Database | None = None
     try:
+        # Copied before anything runs on it: making the rows anew takes many times as long.
+        spare = rows.again(context, database) if commits else None
         found = _whole(context, database, target, statement)
         if found is None:
             return None
         remaining = rows.left(database.control, target)
         clean = digests(database.control) if commits and not remaining else None
         again = _filled_again(context, database, target, remaining) if remaining else 0
+        if not remaining and spare is not None and clean is not None and found.transactions > 1:
+            return replace(found, cut=cut_and_repeat(context, spare, target, statement, clean))
     finally:
-        context.space.spend(database)
+        for spent in (database, spare):
+            if spent is not None:
+                context.space.spend(spent)
     if remaining:
         return replace(found, left=_left(context, target, statement, existing, remaining, again, found.rows))
-    if clean is None or found.transactions < 2:
-        return found
-    return replace(found, cut=cut_and_repeat(context, target, statement, existing, clean))
+    return found
 
 
 def _whole(context: Context, database: Database, target: Target, statement: Statement) -> BackfillEvidence | None:

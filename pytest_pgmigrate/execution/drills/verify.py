@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from pytest_pgmigrate.errors import ReplicaTimeout
+from pytest_pgmigrate.execution.compat.known import undone
 from pytest_pgmigrate.execution.database import session_options
 from pytest_pgmigrate.execution.drills import _old_writes
+from pytest_pgmigrate.execution.trial import Trials
 from pytest_pgmigrate.model.finding import Part
 from pytest_pgmigrate.model.invariants import BrokenInvariant, FailedInvariant, VerifyEvidence
 from pytest_pgmigrate.model.migration import Direction, Invariant
@@ -140,14 +142,17 @@ def _after_old_writes(context: Context, invariants: Sequence[Invariant]) -> dict
     """What holds once a release that does not know the new column has inserted and updated rows."""
     if not invariants or not _old_writes.filled_by_triggers(context.history.migrations):
         return {}
-    database = context.space.clone_base()
+    trials = Trials(context.space, context.migration)
     try:
-        step = database.run("up for the old release", context.migration, Direction.UP, watched=False)
-        if step.error is not None or not _old_writes.write(context, database):
-            return {}
-        return {i: _ask(database.control, i.sql) for i in invariants}
+        with trials.place() as place:
+            if place.run(context.migration, Direction.UP) is not None:
+                return {}
+            with undone(place.connection):
+                if not _old_writes.write(context, place.connection):
+                    return {}
+                return {i: _ask(place.connection, i.sql) for i in invariants}
     finally:
-        context.space.spend(database)
+        trials.close()
 
 
 def _down_and_up(context: Context, found: _Found, was: Sequence[Invariant], now: Sequence[Invariant]) -> None:

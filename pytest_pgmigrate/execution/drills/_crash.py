@@ -28,7 +28,7 @@ from pytest_pgmigrate.execution.drills._cutting import (
     unlogged_tables,
 )
 from pytest_pgmigrate.execution.gate import Gate, ServerStopped, disarm
-from pytest_pgmigrate.execution.kinds import SILENT
+from pytest_pgmigrate.execution.kinds import SILENT, needs_gate
 from pytest_pgmigrate.execution.states.line import Line
 from pytest_pgmigrate.model.interrupt import Cut
 from pytest_pgmigrate.model.migration import Script, TransactionRule
@@ -63,12 +63,15 @@ class Point:
 
 def crashes(context: Context, notes: list[str]) -> Iterator[Cut]:
     """A crash at each point of the up, and the up run again. ``notes`` takes in why something was not tried."""
-    found = points(context.migration.up, context.up, context.settings.interruptions)
-    if not found:
-        return
-    cluster = context.cluster
+    script, cluster = context.migration.up, context.cluster
+    found = points(script, context.up, context.settings.interruptions)
     if "forks" not in cluster.capabilities:
-        notes.append(f"crash drill: engine {cluster.engine} cannot be stopped: its server is not ours to crash")
+        # Nothing was held there, so that only the text tells what commits in its middle.
+        if found or any(map(needs_gate, script.statements)):
+            notes.append(f"crash drill: engine {cluster.engine} cannot be stopped: its server is not ours to crash")
+        return
+    notes += _unheld(context.up)
+    if not found:
         return
     try:
         with closing(_Copy(context)) as copy:
@@ -79,7 +82,18 @@ def crashes(context: Context, notes: list[str]) -> Iterator[Cut]:
             for point in found:
                 yield copy.crash(point)
     except (EngineError, ExecutionError, psycopg.Error) as error:
-        notes.append(f"crash drill: {' '.join(str(error).split())}")
+        notes.append(f"crash drill: {str(error).strip().splitlines()[0]}")
+
+
+def _unheld(up: Step) -> Iterator[str]:
+    """Statements that commit in their middle where nobody could hold them."""
+    for seen in up.watched:
+        setting = seen.settings.get("synchronous_commit", "local")
+        if needs_gate(seen.statement) and not seen.stops and setting != "local":
+            yield (
+                f"crash drill: {seen.statement.place}: its commits could not be held: "
+                f"the migration sets synchronous_commit to {setting}"
+            )
 
 
 def points(script: Script, up: Step, most: int) -> list[Point]:

@@ -6,7 +6,7 @@ The five kinds at every commit, on two major versions. What is left is read from
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -118,6 +118,7 @@ FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
 """
 CHECKS = "SELECT 'p1 checks', count(*)::text FROM pg_constraint WHERE conrelid = 'p1'::regclass AND contype = 'c'"
 COLUMN = "SELECT attnotnull FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'a'"
+REPEATS = 100
 LOCAL = "-c synchronous_commit=local"
 
 
@@ -145,6 +146,15 @@ def outcome(connection: psycopg.Connection[Any], text: str) -> str:
     return OK
 
 
+def look(server: Server, text: str, stop: int, row: Row) -> None:
+    """One row of the table, seen."""
+    left, ends, then = row
+    with server.crashed(text, stop) as connection:
+        assert facts(connection) == expected(left)
+        assert outcome(connection, text) == ends
+        assert facts(connection) == expected(then)
+
+
 @dataclass
 class Server:
     """A copy of a primary, with the database to clone for each crash."""
@@ -152,13 +162,18 @@ class Server:
     fork: Fork
     base: str
 
-    def crashed(self, text: str, stop: int) -> psycopg.Connection[Any]:
+    @contextmanager
+    def crashed(self, text: str, stop: int) -> Iterator[psycopg.Connection[Any]]:
         """A connection after ``text`` was stopped by a crash at this commit."""
         name = self.fork.create_database("crash", template=self.base)
         session, control = (self.fork.connect(name, options=LOCAL) for _ in range(2))
-        with closing(session), closing(control):
-            crash_at(self.fork, session, control, text, stop)
-        return self.fork.connect(name)
+        try:
+            with closing(session), closing(control):
+                crash_at(self.fork, session, control, text, stop)
+            with self.fork.connect(name) as connection:
+                yield connection
+        finally:
+            self.fork.drop_database(name)
 
 
 @pytest.fixture(params=["embedded_cluster", "local_cluster"], ids=["embedded", "local"], scope="module")
@@ -182,18 +197,23 @@ CASES = [
 
 @pytest.mark.parametrize(("text", "stop", "row"), CASES)
 def test_what_is_left_and_what_a_second_run_gives(server: Server, text: str, stop: int, row: Row) -> None:
-    left, ends, then = row
-    with closing(server.crashed(text, stop)) as connection:
-        assert facts(connection) == expected(left)
-        assert outcome(connection, text) == ends
-        assert facts(connection) == expected(then)
+    look(server, text, stop, row)
+
+
+@pytest.mark.slow
+def test_every_row_of_the_table_is_the_same_each_time(server: Server) -> None:
+    for _ in range(REPEATS):
+        for text, rows in TABLE.items():
+            for stop, row in enumerate(rows, 1):
+                look(server, text, stop, row)
 
 
 @pytest.mark.parametrize("text", TABLE, ids=lambda text: " ".join(text.split()[:8]))
 def test_there_is_no_commit_beyond_the_table(server: Server, text: str) -> None:
     beyond = len(TABLE[text]) + 1
-    with pytest.raises(ExecutionError, match=f"not held at commit {beyond}: it has {beyond - 1} here"):
-        server.crashed(text, beyond)
+    said = f"not held at commit {beyond}: it has {beyond - 1} here"
+    with pytest.raises(ExecutionError, match=said), server.crashed(text, beyond):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -201,13 +221,13 @@ def test_there_is_no_commit_beyond_the_table(server: Server, text: str) -> None:
 )
 def test_the_remedy_finishes_the_work(server: Server, text: str, stop: int) -> None:
     statements, then = REMEDIES[text]
-    with closing(server.crashed(text, stop)) as connection:
+    with server.crashed(text, stop) as connection:
         assert [outcome(connection, statement) for statement in statements] == [OK] * len(statements)
         assert facts(connection) == expected(then)
 
 
 def test_a_pending_detach_is_finished_with_finalize(server: Server) -> None:
-    with closing(server.crashed("ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY", 1)) as connection:
+    with server.crashed("ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY", 1) as connection:
         assert outcome(connection, "ALTER TABLE p DETACH PARTITION p1 FINALIZE") == OK
         assert facts(connection) == expected(DETACHED)
 

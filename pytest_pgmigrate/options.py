@@ -91,6 +91,12 @@ OPTIONS: tuple[Option, ...] = (
         "Most statements of an up after which it is cut short and run again; more are sampled evenly",
         "N",
     ),
+    Option(
+        "crash",
+        "flag",
+        False,
+        "Also crash a copy of the server after each commit inside an up, start it again and run the up again",
+    ),
     Option("no_drills", "flag", False, "Run no drills: no interruption, no old application, no reader on the replica"),
     Option("seed", "int", 0, "Seed of the fake data: same seed, same rows", "N"),
     Option(
@@ -248,6 +254,7 @@ class Settings:
     no_edge_rows: bool = False
     no_drills: bool = False
     interruptions: int = 8
+    crash: bool = False
     seed: int = 0
     seed_file: str | None = None
     lock_timeout: float = 30.0

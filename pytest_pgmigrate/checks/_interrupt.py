@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import last_part, listed
 from pytest_pgmigrate.checks._rows import counts
-from pytest_pgmigrate.model.interrupt import Cut
+from pytest_pgmigrate.model.evidence import MigrationEvidence
+from pytest_pgmigrate.model.interrupt import Cut, InterruptEvidence
 from pytest_pgmigrate.model.state import Difference, ObjectChange
 
 
@@ -17,6 +18,12 @@ def when(cut: Cut) -> str:
         return f"by lock_timeout at line {line}, behind an open writer of {cut.table.removeprefix('public.')}"
     at = f"at commit {cut.stop} of line {line}" if cut.stop else f"after line {line}"
     return f"by a crash of the server {at}" if cut.how == "crash" else at
+
+
+def cuts(evidence: MigrationEvidence) -> Iterator[Cut]:
+    """Interruptions after which something was left to do: the run after the others is a plain second run (PMG203, PMG204)."""
+    seen = evidence.drilled(InterruptEvidence)
+    return (cut for cut in (seen.cuts if seen is not None else ()) if not cut.whole)
 
 
 def invalid(cut: Cut) -> Iterator[ObjectChange]:

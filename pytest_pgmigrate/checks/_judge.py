@@ -9,6 +9,7 @@ from pytest_pgmigrate.checks._common import CONTRACTION
 from pytest_pgmigrate.model.compat import CompatEvidence
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Finding, NotJudged, Part, Severity
+from pytest_pgmigrate.model.interrupt import InterruptEvidence
 from pytest_pgmigrate.model.judgement import Judgement
 from pytest_pgmigrate.model.migration import Directive, History, Script
 from pytest_pgmigrate.model.replica import LagGuards, ReplicaReader
@@ -163,6 +164,8 @@ def not_judged(evidence: MigrationEvidence) -> tuple[NotJudged, ...]:
             found += [NotJudged("locks", note, key, Part.LOCKS.value) for note in notes]
         compat = evidence.drilled(CompatEvidence)
         found += [NotJudged("old release", note, key, Part.COMPAT.value) for note in (compat.notes if compat else ())]
+        cut = evidence.drilled(InterruptEvidence)
+        found += [NotJudged("interruption", note, key, Part.INTERRUPT.value) for note in (cut.notes if cut else ())]
         if not evidence.replica.ran:
             found.append(NotJudged("replica", evidence.replica.reason, key, Part.REPLICA.value))
         for seen in evidence.drills:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import error_details, error_facts, first_line
-from pytest_pgmigrate.checks._interrupt import describe_left, when
+from pytest_pgmigrate.checks._interrupt import cuts, describe_left, when
 from pytest_pgmigrate.model.evidence import MigrationEvidence, ServerError
 from pytest_pgmigrate.model.finding import Part, Severity
-from pytest_pgmigrate.model.interrupt import Cut, InterruptEvidence
+from pytest_pgmigrate.model.interrupt import Cut
 from pytest_pgmigrate.model.migration import Place
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Observation, check
@@ -35,8 +35,10 @@ def retry_fails(evidence: MigrationEvidence, settings: Settings) -> Iterator[Obs
 
     How it is measured:
     Only where the up is more than one transaction. In clones, the session is ended after each statement (between the
-    batches of a DO or CALL too), and lock_timeout strikes behind an open writer of each table the up waits for; then the
-    whole up runs again as the tool sends it.
+    batches of a DO or CALL too), and lock_timeout strikes behind an open writer of each table the up waits for; with
+    --pgmigrate-crash a copy of the server is crashed after each commit, those inside a statement included, and started
+    again. Then the whole up runs again as the tool sends it. A crash after the very last commit is not judged here: that
+    run again is the one of PMG204.
 
     How to fix:
     Let every statement stand being run twice (IF NOT EXISTS, DROP … IF EXISTS first, ON CONFLICT DO NOTHING), or keep one
@@ -48,9 +50,8 @@ def retry_fails(evidence: MigrationEvidence, settings: Settings) -> Iterator[Obs
     References:
     https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
     """
-    seen = evidence.drilled(InterruptEvidence)
     groups: dict[Place, list[tuple[Cut, ServerError]]] = {}
-    for cut in seen.cuts if seen else ():
+    for cut in cuts(evidence):
         if cut.retry is not None:
             groups.setdefault(cut.retry.place, []).append((cut, cut.retry))
     for place, found in groups.items():

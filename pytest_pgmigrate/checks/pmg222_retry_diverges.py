@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import is_only_position, listed, short
-from pytest_pgmigrate.checks._interrupt import invalid, leftovers, when
+from pytest_pgmigrate.checks._interrupt import cuts, invalid, leftovers, when
 from pytest_pgmigrate.checks._rows import counts, row_lines
 from pytest_pgmigrate.checks._words import describe
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
-from pytest_pgmigrate.model.interrupt import Cut, InterruptEvidence
+from pytest_pgmigrate.model.interrupt import Cut
 from pytest_pgmigrate.model.migration import Place
 from pytest_pgmigrate.model.state import ObjectChange
 from pytest_pgmigrate.options import Settings
@@ -37,9 +37,9 @@ def retry_diverges(evidence: MigrationEvidence, settings: Settings) -> Iterator[
     twice, a column has another type.
 
     How it is measured:
-    The session is ended after each statement and between the batches of a DO or CALL; the whole up runs again, and the
-    state is compared with that of a clean run, object by object and row by row. Clock values and generated keys are
-    recognised.
+    The session is ended after each statement and between the batches of a DO or CALL, with --pgmigrate-crash the server at
+    each of their commits; the whole up runs again, and the state is compared with that of a clean run, object by object and
+    row by row. Clock values and generated keys are recognised.
 
     How to fix:
     Let each batch see what is done already: WHERE new IS NULL, ON CONFLICT DO NOTHING, a mark in the row.
@@ -50,10 +50,9 @@ def retry_diverges(evidence: MigrationEvidence, settings: Settings) -> Iterator[
     References:
     https://www.postgresql.org/docs/current/sql-insert.html#SQL-ON-CONFLICT
     """
-    seen = evidence.drilled(InterruptEvidence)
     groups: dict[Place, list[Cut]] = {}
     again = {change.table for change in evidence.rerun.difference.tables} if evidence.rerun is not None else set()
-    for cut in seen.cuts if seen else ():
+    for cut in cuts(evidence):
         # What a plain second run changes already is told by PMG203.
         told = all(change.table in again for change in cut.difference.tables)
         if cut.retry is None and (not told or _objects(cut)):

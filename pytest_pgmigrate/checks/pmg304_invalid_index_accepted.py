@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from pytest_pgmigrate.checks._common import first_line, last_part
-from pytest_pgmigrate.checks._interrupt import invalid, when
+from pytest_pgmigrate.checks._interrupt import cuts, invalid, when
 from pytest_pgmigrate.checks._sql import as_sql, qualified, replaced
 from pytest_pgmigrate.model.evidence import MigrationEvidence, Step
 from pytest_pgmigrate.model.finding import Part, Severity
-from pytest_pgmigrate.model.interrupt import Cut, InterruptEvidence
+from pytest_pgmigrate.model.interrupt import Cut
 from pytest_pgmigrate.model.migration import Script, Statement
 from pytest_pgmigrate.options import Settings
 from pytest_pgmigrate.registry import Observation, check
@@ -41,13 +41,13 @@ def _repairs(statement: Statement, name: str) -> bool:
     return "indisvalid" in statement.text or (statement.kind.startswith("REINDEX") and name in named)
 
 
-def _seen_invalid(evidence: MigrationEvidence, name: str) -> Cut | None:
-    """The interruption after which the second run took the invalid index for a good one."""
-    seen = evidence.drilled(InterruptEvidence)
-    for cut in seen.cuts if seen is not None else ():
-        if cut.retry is None and any(last_part(change.key.name) == name for change in invalid(cut)):
-            return cut
-    return None
+def _seen_invalid(evidence: MigrationEvidence, name: str) -> list[Cut]:
+    """The interruptions after which the second run took the invalid index for a good one."""
+    return [
+        cut
+        for cut in cuts(evidence)
+        if cut.retry is None and any(last_part(change.key.name) == name for change in invalid(cut))
+    ]
 
 
 @check("PMG304", "invalid-index-accepted", part=Part.INTERRUPT, severity=Severity.WARNING)
@@ -60,9 +60,9 @@ def invalid_index_accepted(evidence: MigrationEvidence, settings: Settings) -> I
     success.
 
     How it is measured:
-    The up is cut short by lock_timeout behind an open writer and run again; the index is invalid then, and the second run
-    reported success. Where that was not tried (a down, no rows), from the file: CONCURRENTLY IF NOT EXISTS, and nothing in
-    it that drops, rebuilds or looks at the index.
+    The up is cut short by lock_timeout behind an open writer (with --pgmigrate-crash by a crash after each of its commits
+    too) and run again; the index is invalid then, and the second run reported success. Where that was not tried (a down,
+    no rows), from the file: CONCURRENTLY IF NOT EXISTS, and nothing in it that drops, rebuilds or looks at the index.
 
     How to fix:
     DROP INDEX CONCURRENTLY IF EXISTS the index first, then create it without IF NOT EXISTS.
@@ -83,14 +83,14 @@ def invalid_index_accepted(evidence: MigrationEvidence, settings: Settings) -> I
         for statement in _accepting(script):
             name = qualified(statement.creates[0])
             create = replaced(statement, r"\bCONCURRENTLY\s+IF\s+NOT\s+EXISTS\b", "CONCURRENTLY")
-            cut = _seen_invalid(evidence, last_part(statement.creates[0])) if script is evidence.migration.up else None
+            seen = _seen_invalid(evidence, last_part(statement.creates[0])) if script is evidence.migration.up else []
             yield Observation(
                 place=statement.place,
-                message=f"{name} is INVALID after an interrupted run ({when(cut)}) and a second one that reports success"
-                if cut is not None
+                message=f"{name} is INVALID after an interrupted run ({when(seen[0])}) and a second one that reports success"
+                if seen
                 else f"IF NOT EXISTS accepts {name} even when an earlier attempt left it INVALID",
                 effect=f"the retry reports success and {name} is never used by a query, while every write maintains it",
                 fix=f"each outside any transaction: DROP INDEX CONCURRENTLY IF EXISTS {name}; {create}",
-                observed={"index": name},
+                observed={"index": name, "cuts": [when(cut) for cut in seen]},
                 details=(f"statement: {first_line(statement.text)}",),
             )

@@ -11,6 +11,7 @@ import psycopg
 
 from pytest_pgmigrate.engines import container_scripts as scripts
 from pytest_pgmigrate.engines import settings
+from pytest_pgmigrate.engines._container_fork import ContainerFork
 from pytest_pgmigrate.engines._containers import OurContainer
 from pytest_pgmigrate.engines.base import OWN_SERVER, SqlCluster
 from pytest_pgmigrate.engines.names import new_token
@@ -35,7 +36,7 @@ class ContainerPair(SqlCluster):
         # Where the servers listen is known once the containers run.
         nodes = [Node(role, "127.0.0.1", 0, "postgres", password, OWN_SERVER) for role in ("primary", "replica")]
         super().__init__("docker", new_token(), nodes[0], nodes[1])
-        self.capabilities = frozenset({"replica", "superuser", "logs", "pause_replay", "server_settings"})
+        self.capabilities = frozenset({"replica", "superuser", "logs", "pause_replay", "server_settings", "forks"})
         if everywhere:
             self.notes = ("the Docker engine is not on this machine: its ports are open on all of its addresses",)
         self._image = image
@@ -44,6 +45,8 @@ class ContainerPair(SqlCluster):
         self._everywhere = everywhere
         self._containers: list[OurContainer] = []
         self._watchdog: Watchdog | None = None
+        self._arguments: list[str] = []
+        self._fork: ContainerFork | None = None
 
     def logs(self, role: str) -> str:
         """The last part of a server's log."""
@@ -53,13 +56,28 @@ class ContainerPair(SqlCluster):
             return self._containers[0].logs()
         return self._containers[-1].read(f"{scripts.HOME}/replica.log")
 
+    def fork(self) -> ContainerFork:
+        """A copy of the primary, in its container; one at a time. See ``model.cluster.Forks``."""
+        if not self._containers:
+            raise EngineError("the containers are not started yet")
+        if self._fork is not None and not self._fork.closed:
+            raise EngineError("there is a copy of the primary already, and one port for it")
+        self._fork = fork = ContainerFork(self, self._containers[0], self._arguments)
+        try:
+            fork._bring_up(self._made())
+        except BaseException:
+            fork.close()
+            raise
+        return fork
+
     def _bring_up(self, progress: Callable[[str], None]) -> None:
         module = ["-m", "pytest_pgmigrate.engines.docker", self.token]
         self._watchdog = Watchdog(module, module_environment())
         progress(f"starting a primary and its replica from {self._image}")
         wanted = settings.checked(self._want.settings)
         base = settings.base_settings(self._major)
-        primary = self._start_primary(settings.as_arguments({**base, **wanted}))
+        self._arguments = settings.as_arguments({**base, **wanted})
+        primary = self._start_primary(self._arguments)
         self._start_replica(primary, settings.as_arguments({**base, **settings.for_standby(wanted)}))
         host, port = primary.address(scripts.PRIMARY_PORT)
         replica_port = primary.address(scripts.REPLICA_PORT)[1]
@@ -91,7 +109,7 @@ class ContainerPair(SqlCluster):
             "primary",
             scripts.guarded("docker-entrypoint.sh", "postgres", *arguments),
             environment,
-            publish=(scripts.PRIMARY_PORT, scripts.REPLICA_PORT),
+            publish=(scripts.PRIMARY_PORT, scripts.REPLICA_PORT, scripts.FORK_PORT),
             everywhere=self._everywhere,
         )
         self._containers.append(container)
@@ -151,6 +169,10 @@ class ContainerPair(SqlCluster):
             if time.monotonic() > deadline:
                 raise EngineError(f"the replica does not stream; its log ends with:\n{self.logs('replica')[-2000:]}")
             time.sleep(0.005)
+
+    def _before_stop(self) -> None:
+        if self._fork is not None:
+            self._fork.close()
 
     def _let_go(self) -> None:
         for container in self._containers:

@@ -186,6 +186,15 @@ class OurContainer:
         except docker.errors.DockerException as error:
             raise EngineError(f"a second server could not be started: {_short(error)}") from error
 
+    def call(self, command: list[str], *, user: str = "", environment: dict[str, str] | None = None) -> None:
+        """Run a short program in it to its end. Raises EngineError with what it said when it fails."""
+        try:
+            done = self._wrapped().exec_run(command, user=user, environment=environment)
+        except (docker.errors.DockerException, OSError) as error:
+            raise EngineError(f"a program could not be run in the container: {_short(error)}") from error
+        if done.exit_code:
+            raise EngineError(" ".join(done.output.decode("utf-8", "replace").split())[-500:])
+
     def read(self, path: str) -> str:
         """The last part of a file in it; empty when it cannot be read."""
         try:

@@ -7,6 +7,7 @@ HOME = "/pgmigrate"
 
 PRIMARY_PORT = 5432
 REPLICA_PORT = 5433
+FORK_PORT = 5434
 
 EXITED = "pgmigrate: the server exited with status"
 
@@ -35,6 +36,33 @@ until pg_isready -q -h 127.0.0.1 -p {PRIMARY_PORT} &&
 do rm -rf "$data"; sleep 0.05; done
 exec postgres -D "$data" -p {REPLICA_PORT} "$@" >{HOME}/replica.log 2>&1
 """
+
+
+FORK = f"""
+set -eu
+data=$1
+source="host=127.0.0.1 port={PRIMARY_PORT} user=postgres application_name=pgmigrate_fork"
+pg_basebackup -D "$data" -d "$source" -X stream -c fast --no-sync --no-manifest
+"""
+
+START = f"""
+data=$1
+shift
+# What a server that was killed leaves says "ready" of a process that is gone.
+rm -f "$data/postmaster.pid"
+exec postgres -D "$data" -p {FORK_PORT} "$@" >>"$data.log" 2>&1
+"""
+
+CRASH = """
+pid=$(head -n 1 "$1/postmaster.pid") || exit 0
+kill -QUIT "$pid" || exit 0
+while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
+"""
+
+
+def script(text: str, *arguments: str) -> list[str]:
+    """The command that runs one of these scripts."""
+    return ["sh", "-c", text, "pgmigrate", *arguments]
 
 
 def guarded(*command: str) -> list[str]:

@@ -70,6 +70,11 @@ class Databases:
         self._made.add(ours)
         return ours
 
+    def copied(self, other: Databases) -> None:
+        """Know the databases of ``other``: this server is a copy of its server."""
+        self._made |= other._made
+        self._used |= other._used
+
     def drop(self, name: str) -> None:
         """Drop one of our databases, ending its sessions. Raises EngineError for any other name."""
         self._check(name, "drop")

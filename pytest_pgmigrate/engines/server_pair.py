@@ -11,11 +11,8 @@ import base64
 import contextlib
 import hashlib
 import hmac
-import os
 import secrets
-import signal
 import socket
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,8 +25,10 @@ from pytest_pgmigrate.engines import reaper, settings, snapshot
 from pytest_pgmigrate.engines.accounts import Account, server_account
 from pytest_pgmigrate.engines.base import MAINTENANCE_OPTIONS, OWN_SERVER, SqlCluster
 from pytest_pgmigrate.engines.filled import FilledCache
+from pytest_pgmigrate.engines.fork import ServerFork
 from pytest_pgmigrate.engines.names import new_token
 from pytest_pgmigrate.engines.pack import Packed, Packer
+from pytest_pgmigrate.engines.postmaster import PATIENCE, PortTaken, Postmaster
 from pytest_pgmigrate.engines.rundir import RunDirectory, sweep
 from pytest_pgmigrate.engines.template import build_key, reachable, sweep_partial, template_file
 from pytest_pgmigrate.engines.watchdog import Watchdog
@@ -43,14 +42,6 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.model.cluster import Want
 
 ROLES = ("primary", "replica")
-PATIENCE = 60.0
-"""Seconds to wait for a server to start; a busy machine is no error."""
-
-LOG_BYTES = 64_000
-
-
-class PortTaken(EngineError):
-    """Somebody took a port between our choosing it and the server's binding it."""
 
 
 class ServerPair(SqlCluster):
@@ -63,10 +54,12 @@ class ServerPair(SqlCluster):
             for role, port in zip(ROLES, ports, strict=True)
         ]
         super().__init__(engine, token, nodes[0], nodes[1])
-        self.capabilities = frozenset({"replica", "superuser", "logs", "pause_replay", "server_settings"})
+        self.capabilities = frozenset({"replica", "superuser", "logs", "pause_replay", "server_settings", "forks"})
         self._run = run
         self._account = account
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._servers: dict[str, Postmaster] = {}
+        self._binaries: Binaries | None = None
+        self._forks: list[ServerFork] = []
         self._watchdog: Watchdog | None = None
         self._cache: FilledCache | None = None
         self.filled: Filled | None = None
@@ -77,12 +70,8 @@ class ServerPair(SqlCluster):
 
     def logs(self, role: str) -> str:
         """The last 64 kB of a server's log."""
-        try:
-            with open(self._run.path / f"{role}.log", "rb") as file:
-                file.seek(max(os.fstat(file.fileno()).st_size - LOG_BYTES, 0))
-                return file.read().decode("utf-8", "replace")
-        except OSError:
-            return ""
+        server = self._servers.get(role)
+        return server.log() if server is not None else ""
 
     def remember(self, database: str, facts: Mapping[str, Any]) -> bool:
         """Keep the primary as it is now for the next run that wants this content; see ``model.cluster.Keeps``."""
@@ -99,9 +88,24 @@ class ServerPair(SqlCluster):
         except (psycopg.Error, EngineError):
             return False
 
+    def fork(self) -> ServerFork:
+        """A copy of the primary, beside it in the run directory; see ``model.cluster.Forks``."""
+        if self._binaries is None:
+            raise EngineError("the servers are not started yet")
+        taken = {self.primary.port, self.replica.port if self.replica is not None else 0}
+        fork = ServerFork(self, self._run.path, self._binaries, self._account, len(self._forks) + 1, taken)
+        self._forks.append(fork)
+        try:
+            fork._bring_up(self._made())
+        except BaseException:
+            fork.close()
+            raise
+        return fork
+
     def _bring_up(self, binaries: Binaries, want: Want, progress: Callable[[str], None], packed: Packed | None) -> None:
         """Start from ``packed``, or from the template of these binaries."""
         self._watchdog = Watchdog(["-I", "-S", str(Path(reaper.__file__).absolute()), str(self._run.path)])
+        self._binaries = binaries
         wanted = settings.checked(want.settings)
         with contextlib.closing(packed or self._template(binaries)) as source, ThreadPoolExecutor(1) as pool:
             progress("starting a primary and its replica")
@@ -111,9 +115,9 @@ class ServerPair(SqlCluster):
             self._launch("primary", binaries)
             copying.result()
         self._launch("replica", binaries)
-        self._wait_until_ready("primary")
+        self._servers["primary"].wait_until_ready()
         self._set_password()
-        self._wait_until_ready("replica")
+        self._servers["replica"].wait_until_ready()
         self._read_version()
         if packed is not None:
             self.filled = Filled(self._made().adopt(packed.facts["database"], "work"), packed.facts["facts"])
@@ -148,34 +152,9 @@ class ServerPair(SqlCluster):
     def _launch(self, role: str, binaries: Binaries) -> None:
         node = self.primary if role == "primary" else self.replica
         assert node is not None
-        command: list[str | Path] = [binaries.bindir / "postgres", "-D", self._run.path / role, "-p", str(node.port)]
-        command += ["-k", self._run.path, "-c", "listen_addresses=127.0.0.1"]
-        with open(self._run.path / f"{role}.log", "ab") as log:
-            # A session of its own: Ctrl-C in the terminal must reach pytest, not the servers.
-            self._processes[role] = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                **self._account.process,
-            )
-
-    def _wait_until_ready(self, role: str) -> None:
-        """Wait for ``ready`` on line 8 of postmaster.pid: what ``pg_ctl -w`` waits for, only looked at more often."""
-        pid_file = self._run.path / role / "postmaster.pid"
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError, IndexError):
-                if pid_file.read_bytes().split(b"\n")[7].strip() == b"ready":
-                    return
-            if self._processes[role].poll() is not None:
-                break
-            time.sleep(0.002)
-        log = self.logs(role)
-        if "could not bind" in log or "Is another postmaster already running on port" in log:
-            raise PortTaken(f"a port of the {role} was taken")
-        raise EngineError(f"the {role} did not start; its log ends with:\n{log[-2000:].strip()}")
+        server = Postmaster(binaries.bindir / "postgres", self._run.path, role, node.port, self._account)
+        self._servers[role] = server
+        server.launch()
 
     def _set_password(self) -> None:
         secret = sql.Literal(scram_secret(self.primary.password))
@@ -184,9 +163,13 @@ class ServerPair(SqlCluster):
     def _wait_until_streaming(self) -> None:
         deadline = time.monotonic() + PATIENCE
         while not self._session.rows("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"):
-            if time.monotonic() > deadline or self._processes["replica"].poll() is not None:
+            if time.monotonic() > deadline or self._servers["replica"].ended:
                 raise EngineError(f"the replica does not stream; its log ends with:\n{self.logs('replica')[-2000:]}")
             time.sleep(0.002)
+
+    def _before_stop(self) -> None:
+        for fork in self._forks:
+            fork.close()
 
     def _let_go(self) -> None:
         # The lock of the run directory goes with this process, so the next start finds it abandoned and sweeps it.
@@ -194,16 +177,10 @@ class ServerPair(SqlCluster):
             self._watchdog.dismiss()
 
     def _stop(self) -> None:
-        for process in self._processes.values():
-            # Immediate shutdown: the data is thrown away. Unlike SIGKILL it frees shared memory.
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGQUIT)
-        for process in self._processes.values():
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        for server in self._servers.values():
+            server.interrupt()
+        for server in self._servers.values():
+            server.wait_until_ended()
         self._run.remove()
         if self._watchdog is not None:
             self._watchdog.dismiss()

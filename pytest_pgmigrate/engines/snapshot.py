@@ -8,16 +8,15 @@ that the second one returns, a server started from the copy comes to the state o
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_pgmigrate.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import psycopg
-
-    from pytest_pgmigrate.engines.pack import Packer
 
 # What a base backup leaves out too (same page, "Backing Up The Data Directory").
 _EMPTIED = re.compile(
@@ -51,8 +50,21 @@ def cannot_be_kept(connection: psycopg.Connection[Any]) -> str:
     return str(row[0]) if row else ""
 
 
-def copy_running(connection: psycopg.Connection[Any], data: Path, packer: Packer) -> None:
-    """Pack the data directory of the server that ``connection`` (a superuser's, in autocommit) is connected to.
+class Target(Protocol):
+    """Where the copy goes: a packed file, or another directory."""
+
+    def tree(self, directory: Path, keep: Callable[[str], bool]) -> None:
+        """Take all folders below a directory, and its plain files for which ``keep`` says yes to the relative name."""
+
+    def file(self, path: Path, name: str) -> None:
+        """Take one file."""
+
+    def data(self, name: str, content: bytes) -> None:
+        """Take a file with this content."""
+
+
+def copy_running(connection: psycopg.Connection[Any], data: Path, target: Target) -> None:
+    """Copy the data directory of the server that ``connection`` (a superuser's, in autocommit) is connected to.
 
     Raises psycopg.Error, OSError, EngineError.
     """
@@ -61,13 +73,13 @@ def copy_running(connection: psycopg.Connection[Any], data: Path, packer: Packer
     else:
         start, stop = "pg_start_backup('pytest-pgmigrate', true, false)", "pg_stop_backup(false, false)"
     connection.execute(f"SELECT pg_catalog.{start}".encode())
-    packer.tree(data, lambda name: not _EMPTIED.match(name))
+    target.tree(data, lambda name: not _EMPTIED.match(name))
     query = f"SELECT labelfile, spcmapfile, pg_catalog.pg_walfile_name(lsn) FROM pg_catalog.{stop}"
     label, tablespaces, last = connection.execute(query.encode()).fetchall()[0]
     first = _FIRST.search(label)
     if first is None or tablespaces.strip():
         raise EngineError("the server's backup label is not understood")
-    packer.data("backup_label", label.encode())
+    target.data("backup_label", label.encode())
     for segment in sorted((data / "pg_wal").iterdir()):
         if _SEGMENT.match(segment.name) and first.group(1) <= segment.name <= last:
-            packer.file(segment, f"pg_wal/{segment.name}")
+            target.file(segment, f"pg_wal/{segment.name}")

@@ -29,12 +29,24 @@ PATIENCE = 20.0
 _VIRTUAL = b"select l.virtualtransaction from pg_lock_status() l where l.pid = $1 and l.locktype = 'virtualxid' limit 1"
 _WAITS = b"select a.wait_event from pg_stat_get_activity($1) a"
 _CANCEL = b"select pg_cancel_backend($1)"
+_RESET = "ALTER SYSTEM RESET synchronous_standby_names"
+_RELOAD = "SELECT pg_reload_conf()"
 _PROOF = b"select pg_catalog.pg_logical_emit_message(true, 'pgmigrate', 'gate')"
 
 
 def usable(cluster: Cluster) -> bool:
     """Whether server settings are ours to change: never on an external server."""
     return cluster.engine != "external" and {"superuser", "server_settings"} <= cluster.capabilities
+
+
+class ServerStopped(Exception):
+    """Raised by an ``at_stop`` that has stopped the server: there is nobody left to let the session go."""
+
+
+def disarm(connection: psycopg.Connection[Any]) -> None:
+    """Take the setting back on a server that was stopped while it held a session, after it was started again."""
+    for sql in (_RESET, _RELOAD):
+        connection.execute(sql.encode())
 
 
 class Gate:
@@ -51,16 +63,21 @@ class Gate:
     def run(self, text: str, at_stop: Callable[[], None]) -> Answer:
         """Send ``text`` as one simple query and call ``at_stop`` at each internal commit, the session standing still.
 
-        Raises ExecutionError when the gate cannot be armed.
+        Raises ExecutionError when the gate cannot be armed, ServerStopped when ``at_stop`` does.
         """
-        self.stops = 0
         try:
             self._arm()
+            # The proof was held too, and is no commit of the statement's.
+            self.stops = 0
             self._session.pgconn.send_query(text.encode("utf-8"))
             self._watch(at_stop)
             answer = receive(self._session)
-        finally:
+        except ServerStopped:
+            raise
+        except BaseException:
             self._disarm()
+            raise
+        self._disarm()
         return answer
 
     # -- arming -----------------------------------------------------------------------------------------------------
@@ -75,7 +92,7 @@ class Gate:
                 raise ExecutionError("commits could not be held: the server did not take in synchronous_standby_names")
 
     def _set(self, text: str) -> None:
-        for sql in (text, "SELECT pg_reload_conf()"):
+        for sql in (text, _RELOAD):
             result = self._line.connection.pgconn.exec_(sql.encode())
             if result.error_message:
                 raise ExecutionError(
@@ -92,7 +109,7 @@ class Gate:
         return bool(stops)
 
     def _disarm(self) -> None:
-        self._set("ALTER SYSTEM RESET synchronous_standby_names")
+        self._set(_RESET)
         if self._session.closed or self._session.info.transaction_status is not pq.TransactionStatus.IDLE:
             return
         now = self._session.pgconn.exec_(b"SHOW synchronous_commit").get_value(0, 0)

@@ -83,7 +83,8 @@ class Cluster(Protocol):
     primary: Node
     replica: Node | None
     capabilities: frozenset[str]
-    """Of ``replica``, ``superuser``, ``logs``, ``pause_replay``, ``server_settings``, ``keeps`` (then it is a ``Keeps``)."""
+    """Of ``replica``, ``superuser``, ``logs``, ``pause_replay``, ``server_settings``, ``keeps`` (then it is a ``Keeps``),
+    ``forks`` (then it is a ``Forks``)."""
 
     notes: tuple[str, ...]
     """What could therefore not be judged, in words; shown in the summary."""
@@ -145,6 +146,26 @@ class Keeps(Protocol):
 
         To be called when that content is there, nothing else is, and no transaction runs. Never raises: a run that cannot
         keep anything goes on.
+        """
+
+
+class Fork(Cluster, Protocol):
+    """A copy of a primary as a server of its own, without a replica. Its databases have the names they have there."""
+
+    def crash(self) -> None:
+        """Stop it at once, as a loss of power would; every connection to it is lost."""
+
+    def restart(self) -> None:
+        """Start it again; returns when it has recovered and serves. Raises EngineError with the end of its log."""
+
+
+class Forks(Protocol):
+    """A cluster of ours whose primary can be copied into a server that may be crashed."""
+
+    def fork(self) -> Fork:
+        """A copy of the primary as it is now, for the caller to close; ends with the cluster. Raises EngineError.
+
+        Unlogged tables are empty in it, as after any recovery.
         """
 
 

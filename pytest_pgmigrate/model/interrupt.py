@@ -15,8 +15,8 @@ class Cut:
 
     ``how``: ``terminated`` (the session was ended after ``statement``, or at its internal commit ``stop``),
     ``lock_timeout`` (``statement`` gave up behind an open writer of ``table``) or ``crash`` (the server stopped at internal
-    commit ``stop`` of ``statement``). ``left`` is what the interrupted run left of itself, ``difference`` how the run after
-    it differs from a clean one.
+    commit ``stop`` of ``statement``, or when that had committed). ``whole``: the interrupted run had nothing left to do.
+    ``left`` is what it left of itself, ``difference`` how the run after it differs from a clean one.
     """
 
     how: str
@@ -24,6 +24,7 @@ class Cut:
     index: int
     table: str = ""
     stop: int = 0
+    whole: bool = False
     left: Difference = field(default_factory=Difference)
     retry: ServerError | None = None
     difference: Difference = field(default_factory=Difference)

@@ -102,6 +102,14 @@ def test_an_interruption_is_told_from_a_clean_run(
     assert words in found["message"]
 
 
+def test_batches_are_cut_at_their_first_and_their_last_but_one(outcome: Outcome) -> None:
+    (found,) = _found(outcome, "doubled")
+    assert [cut for cut in found["observed"]["cuts"] if cut.startswith("at commit")] == [
+        "at commit 1 of line 3",
+        "at commit 3 of line 3",
+    ]
+
+
 def test_strict_makes_an_error_of_it_and_drills_can_be_turned_off(tmp_path: Path) -> None:
     strict = _run(tmp_path / "strict", ("accepts",), "--pgmigrate-strict")
     assert [(f["code"], f["severity"]) for f in _found(strict, "accepts")] == [("PMG304", "error")]

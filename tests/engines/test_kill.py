@@ -60,8 +60,8 @@ class Victims:
         assert process.stdout.readline().strip() == "starting"
         return process
 
-    def start_ready(self) -> tuple[subprocess.Popen[str], str]:
-        process = self.start()
+    def start_ready(self, *words: str) -> tuple[subprocess.Popen[str], str]:
+        process = self.start(*words)
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("ready"), line
@@ -187,6 +187,28 @@ def test_the_next_run_cleans_up_when_the_watchdog_died_too(victims: Victims) -> 
     victims.kill(process)
     victims.next_run()
     assert leftovers.until_none(lambda: victims.left() + mentions(victims, token)) == []
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["watchdog", "next run"])
+def test_a_copy_that_is_being_crashed_goes_with_its_run(victims: Victims, live: Cluster, watched: bool) -> None:
+    """Killed between a crash and the start after it, while the copy is made, or at any other moment."""
+    if victims.engine == "external":
+        pytest.skip("a server that is not ours is never copied")
+    print(f"PGMIGRATE_KILL_SEED={SEED}")
+    chance = random.Random(f"{SEED} {victims.engine} forks")
+    for _ in range(KILLS):
+        process, token = victims.start_ready("forks")
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "forked"
+        time.sleep(chance.uniform(0, victims.span))
+        if not watched:
+            for pid in watchdogs(process.pid):
+                os.kill(pid, signal.SIGKILL)
+        victims.kill(process)
+        if not watched:
+            victims.next_run()
+        left = leftovers.until_none(lambda: [*leftovers.marked_processes(victims.mark), *mentions(victims, token)])  # noqa: B023
+        assert left == []
 
 
 def test_an_ordinary_end_leaves_nothing(victims: Victims) -> None:

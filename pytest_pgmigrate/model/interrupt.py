@@ -16,7 +16,7 @@ class Cut:
     ``how``: ``terminated`` (the session was ended after ``statement``, or at its internal commit ``stop``),
     ``lock_timeout`` (``statement`` gave up behind an open writer of ``table``) or ``crash`` (the server stopped at internal
     commit ``stop`` of ``statement``). ``left`` is what the interrupted run left of itself, ``difference`` how the run after
-    it differs from a clean one.
+    it differs from a clean one. ``held``: the session, which lives on after a lock_timeout, still held an advisory lock.
     """
 
     how: str
@@ -27,6 +27,7 @@ class Cut:
     left: Difference = field(default_factory=Difference)
     retry: ServerError | None = None
     difference: Difference = field(default_factory=Difference)
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The up cut short, and then run again as the user's runner would: it must end where the clean run ended.
 
 Only where a cut can leave something: an up in one transaction is taken back whole by the server
-(https://www.postgresql.org/docs/current/tutorial-transactions.html), and is not tried.
+(https://www.postgresql.org/docs/current/tutorial-transactions.html), and is not tried, unless its session may keep a lock.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from psycopg import sql
 from pytest_pgmigrate.errors import ExecutionError
 from pytest_pgmigrate.execution import volatile
 from pytest_pgmigrate.execution.database import Watch
+from pytest_pgmigrate.execution.drills import _held
 from pytest_pgmigrate.execution.gate import Gate, usable
 from pytest_pgmigrate.execution.states import compare
 from pytest_pgmigrate.execution.states.line import Line
@@ -43,11 +44,12 @@ _TIMEOUTS = ("SET", "RESET")
 def run(context: Context) -> InterruptEvidence | None:
     """Terminate after each statement, and give up behind an open writer of each table that the up waits for."""
     script = context.migration.up
-    if undone(script):
+    whole = undone(script)
+    if whole and not _held.may_hold(script):
         return None
     statements = _statements(script)
     # After the last statement there is nothing left to cut: that is the run without a down, which lane A has made.
-    places = list(range(1, len(statements)))
+    places = [] if whole else list(range(1, len(statements)))
     chosen = _sample(places, context.settings.interruptions)
     drill = _Drill(context)
     cuts = [cut for count in chosen if (cut := drill.terminated(count)) is not None]
@@ -120,7 +122,7 @@ class _Drill:
             if step.error is None or step.error.sqlstate != "55P03":
                 return None
             statement, index = self._failed(step)
-            return self._again(database, Cut("lock_timeout", statement, index, table))
+            return self._again(database, Cut("lock_timeout", statement, index, table, held=_held.held(step)))
         except psycopg.Error as error:
             self.notes.append(f"nothing could be tried behind a writer of {table}: {str(error).strip()}")
             return None

@@ -7,6 +7,7 @@ fills it in another place: run once more, or under the key of a row that was fil
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from pytest_pgmigrate.execution.drills import _backfill_rows as rows
 from pytest_pgmigrate.execution.drills import _batches
 from pytest_pgmigrate.execution.drills._backfill_rows import Target
 from pytest_pgmigrate.execution.drills._cut import cut_and_repeat, digests
+from pytest_pgmigrate.execution.drills._old_value import capacity, old_values
 from pytest_pgmigrate.model.backfill import BackfillEvidence, LeftOut
 from pytest_pgmigrate.model.finding import Part
 from pytest_pgmigrate.model.migration import Direction, Statement
@@ -53,20 +55,27 @@ _IN_TRANSACTION = re.compile(r"\b(COMMIT|ROLLBACK)\b", re.IGNORECASE)
 
 
 def run(context: Context) -> BackfillEvidence | None:
-    """Try the first column that the up fills in batches; None when it fills none so."""
-    for seen in context.up.watched:
-        text = _text_of(context, seen.statement)
-        if not _PARTIAL.search(text):
-            continue
-        for oid, table in _written(context, seen, text).items():
-            found = _target(context, oid, table, text)
+    """Try the first column that the up fills in batches, else the first whose old value it replaces so; None without."""
+    written = list(_partial(context))
+    for find in (_target, _replacing):
+        for statement, text, oid, table in written:
+            found = find(context, oid, table, text)
             if found is not None:
                 target, existing = found
                 try:
-                    return _try(context, target, existing, seen.statement, bool(_IN_TRANSACTION.search(text)))
+                    return _try(context, target, existing, statement, bool(_IN_TRANSACTION.search(text)))
                 except psycopg.Error:
                     return None  # an up that fails half-way may have taken the column away: nothing is known
     return None
+
+
+def _partial(context: Context) -> Iterator[tuple[Statement, str, int, str]]:
+    """Statements that may leave rows out, with their whole text and a table that they write."""
+    for seen in context.up.watched:
+        text = _text_of(context, seen.statement)
+        if _PARTIAL.search(text):
+            for oid, table in _written(context, seen, text).items():
+                yield seen.statement, text, oid, table
 
 
 def _written(context: Context, seen: StatementSeen, text: str) -> dict[int, str]:
@@ -113,10 +122,34 @@ def _target(context: Context, oid: int, table: str, text: str) -> tuple[Target, 
         filled = empty < before.get(column, total)
         none_yet = empty == total and re.search(rf"\b{re.escape(column)}\s*=\s*(?!NULL\b)", assigned, re.IGNORECASE)
         if named and (filled or (none_yet and total)):
-            numbers = [int(found.replace("_", "")) for found in _NUMBER.findall(text)]
-            limit = max((number for number in numbers if 2 <= number <= LARGEST_BATCH), default=0)
-            return Target(oid, table, column, key, whole, identity, limit), column in before
+            target = Target(oid, table, column, key, whole, identity, _limit(text), capacity=capacity(text))
+            return target, column in before
     return None
+
+
+def _replacing(context: Context, oid: int, table: str, text: str) -> tuple[Target, bool] | None:
+    """The column of which the text replaces one value, and whether it was there before."""
+    found = next(old_values(text, table), None) if table.count(".") == 1 else None
+    if found is None:
+        return None
+    base = context.space.connect_base()
+    try:
+        before = [name for (name,) in base.execute(_COLUMNS, (oid,)).fetchall()]
+        key, whole, identity = rows.key_of(base, oid)
+    finally:
+        base.close()
+    after = [name for (name,) in context.work.control.execute(_COLUMNS, (oid,)).fetchall()]
+    column = next((name for name in after if name.lower() == found.column.lower()), None)
+    if column is None or column == key:
+        return None
+    target = Target(oid, table, column, key, whole, identity, _limit(text), found.value, capacity(text))
+    return target, column in before
+
+
+def _limit(text: str) -> int:
+    """Rows of a batch: the largest number that can be meant so."""
+    numbers = [int(found.replace("_", "")) for found in _NUMBER.findall(text)]
+    return max((number for number in numbers if 2 <= number <= LARGEST_BATCH), default=0)
 
 
 def _nulls(connection: psycopg.Connection[Any], oid: int, table: str) -> dict[str, int]:
@@ -187,13 +220,14 @@ def _left(
     if _depends_on_the_others(context, target):
         return None
     first = _first_new(context, target) if target.whole else 0
-    how, proven = f"a second run of the up fills {again:,} of them", remaining if again else []
+    verb, done = ("changes", "changed") if target.old else ("fills", "filled")
+    how, proven = f"a second run of the up {verb} {again:,} of them", remaining if again else []
     if not proven and target.whole:
         proven = _under_other_keys(context, target, existing, remaining, first)
-        how = "the same rows are filled under other keys"
+        how = f"the same rows are {done} under other keys"
     if not proven and target.key:
         proven = _alone(context, target, existing, remaining)
-        how = "they are filled when no other rows are there"
+        how = f"they are {done} when no other rows are there"
     if not proven:
         return None
     numbers = [int(key) for key in proven] if target.whole else []
@@ -209,6 +243,8 @@ def _left(
         negative=sum(number < 0 for number in numbers),
         after_gap=sum(number > gap for number in numbers),
         how=how,
+        old=target.old,
+        capacity=target.capacity,
     )
 
 

@@ -39,6 +39,11 @@ def read_queries(paths: Iterable[str | Path]) -> tuple[AppQuery, ...]:
     return tuple(query for given in paths for path in _files(Path(given)) for query in _queries(path))
 
 
+def sent_by_application(text: str) -> bool:
+    """Whether a captured statement is a query of an application's: no DDL, no question about the catalogs."""
+    return _SENT_BY_APPLICATIONS.match(text) is not None and _CATALOG.search(text) is None
+
+
 def _files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
@@ -61,7 +66,7 @@ def _queries(path: Path) -> Iterator[AppQuery]:
     for row in reader:
         text = row[column] if column < len(row) else ""
         # The view counts whatever was sent: BEGIN, SET and DDL too, and what a driver asks of the catalogs.
-        if _SENT_BY_APPLICATIONS.match(text) and not _CATALOG.search(text):
+        if sent_by_application(text):
             yield AppQuery(f"the query of {path.name}, line {line}", text, whole.file, line=line)
         line = reader.line_num + 1
 

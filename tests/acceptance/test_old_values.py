@@ -45,11 +45,13 @@ UPS = {
     "no_state": _ranges("id BETWEEN low AND low + 98", more=" AND price > 0").replace("status = 'new'", "note = trim(note)"),
     "other_table": "CREATE TABLE picked AS SELECT 1::BIGINT AS id, 'old' AS status LIMIT 0;\n"
     "UPDATE orders SET status = 'new' FROM picked WHERE picked.id = orders.id AND picked.status = 'old' AND orders.id > 0;\n",
+    "next_one": f"{SET}id = (SELECT id FROM orders WHERE status = 'old' ORDER BY id LIMIT 1);\n",
     # Rows that keep the old value.
     "gap": _ranges("id BETWEEN low AND low + 98"),
     "strictly": _ranges("id > low AND id < low + 100"),
     "once": f"{SET}id IN (SELECT o.id FROM orders o WHERE o.status = 'old' LIMIT 40);\n",
     "ten_times": _turns("FOR n IN 1..10 LOOP").format(end=""),
+    "few": _turns("FOR n IN 1..3 LOOP", limit=5).format(end=""),
     "while": _turns("WHILE i < 4 LOOP").format(end=""),
     "exit_when": _turns("LOOP").format(end="        EXIT WHEN i >= 3;\n"),
     "flag": _turns("FOR n IN 1..3 LOOP").format(end="").replace("status = 'new'", "paid = true")
@@ -80,7 +82,7 @@ def _found(outcome: Outcome, folder: str) -> list[dict[str, Any]]:
     return [f for f in outcome.document["findings"] if f["file"].startswith(f"{folder}/")]
 
 
-@pytest.mark.parametrize("name", ["whole", "until_none", "by_content", "no_state", "other_table"])
+@pytest.mark.parametrize("name", ["whole", "until_none", "by_content", "no_state", "other_table", "next_one"])
 def test_what_changes_every_row_that_it_means_is_silent(outcome: Outcome, name: str) -> None:
     assert _found(outcome, name) == []
     assert outcome.parts(name)["000002_fill.up.sql"]["data"] == "passed"
@@ -93,6 +95,7 @@ def test_what_changes_every_row_that_it_means_is_silent(outcome: Outcome, name: 
         ("strictly", 3, "the same rows are changed under other keys"),
         ("once", 65, "a second run of the up changes 40 of them"),
         ("ten_times", 25, "a second run of the up changes 25 of them"),
+        ("few", 30, "a second run of the up changes 15 of them"),
         ("while", 25, "a second run of the up changes 25 of them"),
         ("exit_when", 25, "a second run of the up changes 25 of them"),
     ],

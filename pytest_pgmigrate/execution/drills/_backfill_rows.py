@@ -87,7 +87,7 @@ def prepare(context: Context, target: Target, *, existing: bool) -> Database | N
     """
     database = context.space.clone_base()
     try:
-        if _write(context, database, target) and (not existing or _empty(database, target)):
+        if _write(context, database, target) and (not existing or reset(database, target)):
             return database
     except (psycopg.Error, SeedError):
         pass
@@ -146,7 +146,7 @@ def _spread(control: psycopg.Connection[Any], target: Target, first: int) -> Non
     )
 
 
-def _empty(database: Database, target: Target) -> bool:
+def reset(database: Database, target: Target) -> bool:
     """Give the rows the value they have before the backfill; False where the table does not let us."""
     return _quietly(
         database.control, [target.sql("UPDATE {table} SET {column} = {old} WHERE {column} IS DISTINCT FROM {old}")]

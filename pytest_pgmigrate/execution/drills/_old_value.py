@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_pgmigrate.execution.drills import _backfill_rows as rows
+from pytest_pgmigrate.execution.drills._backfill_rows import Target
+
+if TYPE_CHECKING:
+    from pytest_pgmigrate.execution.drills import Context
 
 _LITERAL = r"'(?:[^']|'')*'|-?\d+(?:\.\d+)?|\bTRUE\b|\bFALSE\b"
 _COMMENT = re.compile(r"('(?:[^']|'')*')|--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -30,6 +36,11 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 _LIMIT = re.compile(r"\bLIMIT\s+(?P<limit>\d[\d_]*)\b", re.IGNORECASE)
+_COLUMNS = """
+SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+"""
+_NUMBER = re.compile(r"(?<![\w.'])\d[\d_]*(?![\w.'])")
+LARGEST_BATCH = 10_000
 MOST_TIMES = 1_000
 """What a loop compares with beyond this is taken for a key, not for a count."""
 
@@ -49,6 +60,31 @@ def old_values(text: str, table: str) -> Iterator[OldValue]:
         for update in _UPDATE.finditer(piece):
             if update["table"].replace('"', "").rpartition(".")[2].lower() == bare:
                 yield from _replaced(piece, update["set"], bare)
+
+
+def target_of(context: Context, oid: int, table: str, text: str) -> tuple[Target, bool] | None:
+    """The column of which the text replaces one value, and whether it was there before."""
+    found = next(old_values(text, table), None) if table.count(".") == 1 else None
+    if found is None:
+        return None
+    base = context.space.connect_base()
+    try:
+        before = [name for (name,) in base.execute(_COLUMNS, (oid,)).fetchall()]
+        key, whole, identity = rows.key_of(base, oid)
+    finally:
+        base.close()
+    after = [name for (name,) in context.work.control.execute(_COLUMNS, (oid,)).fetchall()]
+    column = next((name for name in after if name.lower() == found.column.lower()), None)
+    if column is None or column == key:
+        return None
+    target = Target(oid, table, column, key, whole, identity, batch(text), found.value, capacity(text))
+    return target, column in before
+
+
+def batch(text: str) -> int:
+    """Rows of a batch: the largest number that can be meant so."""
+    numbers = [int(found.replace("_", "")) for found in _NUMBER.findall(text)]
+    return max((number for number in numbers if 2 <= number <= LARGEST_BATCH), default=0)
 
 
 def capacity(text: str) -> int:

@@ -16,10 +16,9 @@ from psycopg import sql
 
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 from pytest_pgmigrate.execution.drills import _backfill_rows as rows
-from pytest_pgmigrate.execution.drills import _batches
+from pytest_pgmigrate.execution.drills import _batches, _old_value
 from pytest_pgmigrate.execution.drills._backfill_rows import Target
 from pytest_pgmigrate.execution.drills._cut import cut_and_repeat, digests
-from pytest_pgmigrate.execution.drills._old_value import capacity, old_values
 from pytest_pgmigrate.model.backfill import BackfillEvidence, LeftOut
 from pytest_pgmigrate.model.finding import Part
 from pytest_pgmigrate.model.migration import Direction, Statement
@@ -30,11 +29,9 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.model.watch import Relation, StatementSeen
 
 PART = Part.DATA
-LARGEST_BATCH = 10_000
 _SHOWN = 5
 # What can leave rows out for their number or their key: a loop, a limit, a key compared with a number.
 _PARTIAL = re.compile(r"\bLOOP\b|\bLIMIT\b|\bFETCH\b|\bBETWEEN\b|[<>]=?\s*-?\d|%\s*\d|\bmod\s*\(", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![\w.'])\d[\d_]*(?![\w.'])")
 _ROUTINES = """
 SELECT p.proname, p.prosrc FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
  WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname <> ALL (%s)
@@ -57,7 +54,7 @@ _IN_TRANSACTION = re.compile(r"\b(COMMIT|ROLLBACK)\b", re.IGNORECASE)
 def run(context: Context) -> BackfillEvidence | None:
     """Try the first column that the up fills in batches, else the first whose old value it replaces so; None without."""
     written = list(_partial(context))
-    for find in (_target, _replacing):
+    for find in (_target, _old_value.target_of):
         for statement, text, oid, table in written:
             found = find(context, oid, table, text)
             if found is not None:
@@ -122,34 +119,11 @@ def _target(context: Context, oid: int, table: str, text: str) -> tuple[Target, 
         filled = empty < before.get(column, total)
         none_yet = empty == total and re.search(rf"\b{re.escape(column)}\s*=\s*(?!NULL\b)", assigned, re.IGNORECASE)
         if named and (filled or (none_yet and total)):
-            target = Target(oid, table, column, key, whole, identity, _limit(text), capacity=capacity(text))
+            target = Target(
+                oid, table, column, key, whole, identity, _old_value.batch(text), capacity=_old_value.capacity(text)
+            )
             return target, column in before
     return None
-
-
-def _replacing(context: Context, oid: int, table: str, text: str) -> tuple[Target, bool] | None:
-    """The column of which the text replaces one value, and whether it was there before."""
-    found = next(old_values(text, table), None) if table.count(".") == 1 else None
-    if found is None:
-        return None
-    base = context.space.connect_base()
-    try:
-        before = [name for (name,) in base.execute(_COLUMNS, (oid,)).fetchall()]
-        key, whole, identity = rows.key_of(base, oid)
-    finally:
-        base.close()
-    after = [name for (name,) in context.work.control.execute(_COLUMNS, (oid,)).fetchall()]
-    column = next((name for name in after if name.lower() == found.column.lower()), None)
-    if column is None or column == key:
-        return None
-    target = Target(oid, table, column, key, whole, identity, _limit(text), found.value, capacity(text))
-    return target, column in before
-
-
-def _limit(text: str) -> int:
-    """Rows of a batch: the largest number that can be meant so."""
-    numbers = [int(found.replace("_", "")) for found in _NUMBER.findall(text)]
-    return max((number for number in numbers if 2 <= number <= LARGEST_BATCH), default=0)
 
 
 def _nulls(connection: psycopg.Connection[Any], oid: int, table: str) -> dict[str, int]:
@@ -217,7 +191,7 @@ def _left(
     context: Context, target: Target, statement: Statement, existing: bool, remaining: list[str], again: int, total: int
 ) -> LeftOut | None:
     """Whether the rows left could have been filled; None where what is in them says that they could not."""
-    if _depends_on_the_others(context, target):
+    if _depends_on_the_others(context, target, existing):
         return None
     first = _first_new(context, target) if target.whole else 0
     verb, done = ("changes", "changed") if target.old else ("fills", "filled")
@@ -290,20 +264,31 @@ def _alone(context: Context, target: Target, existing: bool, remaining: list[str
         context.space.spend(database)
 
 
-def _depends_on_the_others(context: Context, target: Target) -> bool:
+def _depends_on_the_others(context: Context, target: Target, existing: bool) -> bool:
     """Whether the few rows of lane A, less than a batch, already get a value or not by what the others are: the ten best,
     the last one. Such a column is not filled row by row, and has no row that is left out.
     """
-    few = rows.left(context.work.control, target)
+    if target.capacity:
+        return False  # batch after batch, whatever the rows are
+    # No row of lane A need have had the value that is replaced.
+    few = _few_left(context, target, existing, []) if target.old else rows.left(context.work.control, target)
     if not few or not target.key:
         return False
-    database = context.space.clone_base()
     try:
-        if not rows.keep_only(database, target, few):
-            return True
-        database.run("up on the rows without a value", context.migration, Direction.UP, watched=False)
-        return len(rows.left(database.control, target)) < len(few)
+        return len(_few_left(context, target, existing, few)) < len(few)
     except psycopg.Error:
         return True
+
+
+def _few_left(context: Context, target: Target, existing: bool, only: list[str]) -> list[str]:
+    """Of the rows of the base, ``only`` these where any are named, those that the up leaves. Raises psycopg.Error."""
+    database = context.space.clone_base()
+    try:
+        if only and not rows.keep_only(database, target, only):
+            return []
+        if target.old and existing and not rows.reset(database, target):
+            return []
+        database.run("up on the rows without a value", context.migration, Direction.UP, watched=False)
+        return rows.left(database.control, target)
     finally:
         context.space.spend(database)

@@ -44,5 +44,9 @@ class NotFilledWarning(UserWarning):
     """A table that a test's database was to have fake rows in could not be given them."""
 
 
+class NotCapturedWarning(UserWarning):
+    """The queries of a user's own tests were to be kept, and could not be."""
+
+
 class ReplicaBehind(ExecutionError):
     """The replica stayed further behind than ``pgmigrate_max_replica_lag`` allows until the time limit ran out."""

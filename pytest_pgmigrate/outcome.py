@@ -22,7 +22,7 @@ def not_judged(histories: Sequence[HistoryRun], cluster: Cluster | None) -> tupl
     for run in histories:
         if run.history.record.source == "none":
             reason = run.history.record.detail or "neither a ledger nor a git merge-base to compare with"
-            found.append(NotJudged(f"{run.history.folder}: edited and out-of-order migrations", reason))
+            found.append(NotJudged(f"{run.history.folder}: {judge.without_record(run.history)}", reason))
         for key in run.wanted:
             if key in run.evidence:
                 found += judge.not_judged(run.evidence[key])

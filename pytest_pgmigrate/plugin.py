@@ -12,9 +12,10 @@ import pytest
 from pytest_pgmigrate import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pytest_pgmigrate.fixture import PgMigrate
+    from pytest_pgmigrate.fixture.capture import Capture
     from pytest_pgmigrate.options import Option
 
 
@@ -82,6 +83,14 @@ def pgmigrate(request: pytest.FixtureRequest) -> Iterator[PgMigrate]:
 
     with lending.lend(request.config, request.node.get_closest_marker("pgmigrate_history")) as lent:
         yield lent
+
+
+@pytest.fixture(scope="session")
+def pgmigrate_capture() -> Callable[[str, str], Capture]:
+    """The queries that tests send, kept as a file for ``pgmigrate_queries``: a context manager of a DSN and a path."""
+    from pytest_pgmigrate.fixture.capture import Capture
+
+    return Capture
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:

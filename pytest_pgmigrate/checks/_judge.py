@@ -174,6 +174,13 @@ def not_judged(evidence: MigrationEvidence) -> tuple[NotJudged, ...]:
     return tuple(found)
 
 
+def without_record(history: History) -> str:
+    """What cannot be judged of a history of which nobody knows what production has."""
+    contractions = any(d.word == "contract" and d.args for m in history.migrations for d in m.up.directives)
+    more = ", contractions beside what they need" if contractions else ""
+    return f"edited and out-of-order migrations{more}"
+
+
 def unusable_queries(evidence: Iterable[MigrationEvidence]) -> tuple[NotJudged, ...]:
     """Query files that worked before none of these migrations: once each, with the server's last words."""
     seen = [compat for one in evidence if (compat := one.drilled(CompatEvidence)) is not None]

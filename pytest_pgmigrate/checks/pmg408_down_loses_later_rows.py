@@ -28,7 +28,8 @@ def down_loses_later_rows(evidence: MigrationEvidence, settings: Settings) -> It
 
     How it is measured:
     In a clone: up, further rows in every table that both versions can hold, down; then every row is looked up by its
-    key. Values that only the new version can hold are tried apart, one column at a time: losing those is a warning.
+    key. New tables that the migration writes to itself, a backup or a list of what it copied, get no rows.
+    Values that only the new version can hold are tried apart, one column at a time: losing those is a warning.
 
     How to fix:
     Restore only what the up changed, row by row and only where nobody changed it since: UPDATE … FROM backup WHERE

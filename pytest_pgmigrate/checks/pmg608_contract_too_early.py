@@ -20,7 +20,8 @@ def contract_too_early(history: History, settings: Settings) -> Iterator[Observa
 
     How it is measured:
     The version after needs= must be that of an earlier migration of the same history. Where it is known what production
-    has (the ledger, or the merge-base in git) and the contraction itself is new, the expansion must be there already.
+    has (the ledger, or the merge-base in git) and the contraction itself is new, the expansion must be there already: a
+    warning otherwise, for both may yet be deployed one after the other. Where it is not known, the run lists that.
 
     How to fix:
     Correct the version; ship the contraction in a later release than the expansion.
@@ -39,21 +40,28 @@ def contract_too_early(history: History, settings: Settings) -> Iterator[Observa
                     yield _observation(migration, directive, version, *problem)
 
 
-def _problem(history: History, migration: Migration, version: str) -> tuple[str, str] | None:
-    """What is wrong with ``needs=version``, and what to do."""
+Problem = tuple[str, str, Severity]
+"""What is wrong, what to do, and how bad it is."""
+
+
+def _problem(history: History, migration: Migration, version: str) -> Problem | None:
+    """What is wrong with ``needs=version``."""
     needed = next((m for m in history.migrations if _same(m, version)), None)
     if needed is None:
         known = ", ".join(m.version for m in history.migrations[max(migration.index - 3, 0) : migration.index])
         near = f"; the ones right before it are {known}" if known else ""
-        return "there is no such migration", f"name the version of the migration that expanded{near}"
+        fix = f"name the version of the migration that expanded{near}"
+        return "there is no such migration", fix, Severity.ERROR
     if needed.index >= migration.index:
-        return "it does not lie before this one", "name an earlier migration, or move the contraction behind it"
+        fix = "name an earlier migration, or move the contraction behind it"
+        return "it does not lie before this one", fix, Severity.ERROR
     released = {row.version.lstrip("0") for row in history.record.rows if row.success}
     if not released or migration.version.lstrip("0") in released or needed.version.lstrip("0") in released:
         return None
     return (
-        f"it is not released yet ({history.record.source}: {history.record.detail})",
-        f"ship {needed.key} first, with a release that uses it, and this migration in a later one",
+        f"neither of the two is released yet ({history.record.source}: {history.record.detail}): they go out in one deploy",
+        f"ship {needed.key} first, with a release that uses it, and {migration.key} in a later one",
+        Severity.WARNING,
     )
 
 
@@ -61,7 +69,9 @@ def _same(migration: Migration, version: str) -> bool:
     return version == migration.key or version.lstrip("0") == migration.version.lstrip("0")
 
 
-def _observation(migration: Migration, directive: Directive, version: str, problem: str, fix: str) -> Observation:
+def _observation(
+    migration: Migration, directive: Directive, version: str, problem: str, fix: str, severity: Severity
+) -> Observation:
     return Observation(
         place=directive.place,
         message=f"the contraction needs {version}, and {problem}",
@@ -69,4 +79,5 @@ def _observation(migration: Migration, directive: Directive, version: str, probl
         fix=fix,
         observed={"needs": version, "reason": directive.reason},
         migration=migration.key,
+        severity=severity,
     )

@@ -45,11 +45,19 @@ def _fails(failed: FailedInvariant) -> Observation:
         place=failed.place,
         message=f"{failed.invariant.label} cannot be run {failed.step}: {failed.message}",
         effect="it verifies nothing: what it guards is unguarded",
-        fix="an invariant only reads: take out what writes"
-        if failed.sqlstate == "25006"
-        else "correct the query, or say from which version on it holds: a name such as 000012_name.sql, or a first line "
-        "-- from 000012",
+        fix=_fix(failed),
         observed={"sqlstate": failed.sqlstate, "message": failed.message, "step": failed.step},
+    )
+
+
+def _fix(failed: FailedInvariant) -> str:
+    if failed.sqlstate == "25006":
+        return "an invariant only reads: take out what writes"
+    if failed.step.startswith("on the replica"):
+        return "ask only for what a replica has: it runs on the primary; a replica has no rows of unlogged tables"
+    return (
+        "correct the query, or say from which version on it holds: a name such as 000012_name.sql, or a first line "
+        "-- from 000012"
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pytest_pgmigrate.execution import survived
+from pytest_pgmigrate.execution.bookkeeping import bookkeeping
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 from pytest_pgmigrate.execution.kept import Copy, Kept
 from pytest_pgmigrate.execution.ledger import SCHEMA
@@ -77,9 +78,9 @@ def _examine(
         return LaterRows(ran=True, up=up, reason=f"the up fails in a second database: {up.error.message}")
     lane.migrated = read_tables(control, OUR_SCHEMAS)
     lane.by_up = changed(before, lane.migrated, since.written())
-    made = _made(lane)
+    made = _made(lane, migration)
     gone = _beside_before(lane)
-    seeder.fill(control, exclude_schemas=OUR_SCHEMAS)
+    seeder.fill(control, exclude_schemas=OUR_SCHEMAS, exclude_tables=made)
     _keep_keys(lane)
     kept.mark()
     reports = seeder.write_more(control, exclude_schemas=OUR_SCHEMAS, rows=rows, exclude_tables=made, also=also)
@@ -102,11 +103,15 @@ def _examine(
     return LaterRows(True, count, up, down, tuple(lost), reason="; ".join(notes))
 
 
-def _made(lane: _Lane) -> list[str]:
-    """Tables that the up makes and fills: a backup or reference data, to which no application writes."""
+def _made(lane: _Lane, migration: Migration) -> list[str]:
+    """Tables that the up makes and fills, or that the migration writes to itself: a backup, reference data, its own
+    bookkeeping. No application writes there.
+    """
     new = {name: table for name, table in lane.migrated.items() if name not in lane.before}
+    own = bookkeeping(lane.kept.connection, migration, map(plain, new))
     queries = {name: f"SELECT ARRAY[count(*)] FROM (SELECT FROM {t.source} LIMIT 1) one" for name, t in new.items()}
-    return [plain(name) for name, (filled,) in lane.kept.numbers(queries).items() if filled]
+    filled = (plain(name) for name, (any_row,) in lane.kept.numbers(queries).items() if any_row)
+    return list(dict.fromkeys((*own, *filled)))
 
 
 def _followed(lane: _Lane) -> list[str]:

@@ -9,10 +9,12 @@ from pytest_pgmigrate.model.migration import Statement
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Rows of ``table`` whose ``column`` the up leaves NULL, though it fills the same rows elsewhere.
+    """Rows of ``table`` whose ``column`` the up leaves NULL, or leaves at the value ``old`` (SQL), though it fills or changes
+    the same rows elsewhere.
 
     ``total`` rows were there, ``rows`` of them were left; ``keys`` are the first of their keys as text, ``negative``
     counts those with a key below zero, ``after_gap`` those behind a gap in the keys. ``how`` says in words what fills them.
+    ``capacity``: rows that a fixed number of batches takes at most, 0 where the number is not fixed.
     """
 
     table: str
@@ -24,6 +26,8 @@ class LeftOut:
     negative: int
     after_gap: int
     how: str
+    old: str = ""
+    capacity: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,11 +232,17 @@ class Seeder(Protocol):
         """What ``tables`` (all when None) ask of rows now, for ``also`` of the other methods; only this seeder can read it."""
 
     def fill(
-        self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str], also: object = None
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        exclude_schemas: Sequence[str],
+        exclude_tables: Sequence[str] = (),
+        also: object = None,
     ) -> tuple[SeedReport, ...]:
         """Give every empty ordinary table rows, in foreign-key order; leave tables that have rows alone.
 
-        ``also``: the rows are to fit another version of the schema too, as far as tables and columns have one name.
+        ``exclude_tables`` (schema.table) stay empty. ``also``: the rows are to fit another version of the schema too, as
+        far as tables and columns have one name.
         """
 
     def write_edge(

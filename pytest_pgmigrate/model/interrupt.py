@@ -17,6 +17,7 @@ class Cut:
     ``lock_timeout`` (``statement`` gave up behind an open writer of ``table``) or ``crash`` (the server stopped at internal
     commit ``stop`` of ``statement``, or when that had committed). ``whole``: the interrupted run had nothing left to do.
     ``left`` is what it left of itself, ``difference`` how the run after it differs from a clean one.
+    ``held``: the session, which lives on after a lock_timeout, still held an advisory lock.
     """
 
     how: str
@@ -28,6 +29,7 @@ class Cut:
     left: Difference = field(default_factory=Difference)
     retry: ServerError | None = None
     difference: Difference = field(default_factory=Difference)
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

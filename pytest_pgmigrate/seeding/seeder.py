@@ -79,15 +79,22 @@ class FakeSeeder:
         return found[0]
 
     def fill(
-        self, connection: psycopg.Connection[Any], *, exclude_schemas: Sequence[str], also: object = None
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        exclude_schemas: Sequence[str],
+        exclude_tables: Sequence[str] = (),
+        also: object = None,
     ) -> tuple[SeedReport, ...]:
         """Give every empty table rows, parents first; tables that have rows are left alone and not reported.
 
-        ``also``: what ``read_schema`` gave for another version; the rows are to fit that one too. Raises SeedError.
+        ``exclude_tables`` (schema.table) are not reported either. ``also``: what ``read_schema`` gave for another
+        version; the rows are to fit that one too. Raises SeedError.
         """
 
         def work(session: Session, reader: CatalogReader, names: Mapping[int, TableName]) -> tuple[SeedReport, ...]:
-            empty, closed = self._hooks.open_tables(names, reader.empty(names.values()), self._rows)
+            empty = [oid for oid in reader.empty(names.values()) if str(names[oid]) not in exclude_tables]
+            empty, closed = self._hooks.open_tables(names, empty, self._rows)
             if not empty or not self._rows:
                 return closed
             with session.settings():

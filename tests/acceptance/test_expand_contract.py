@@ -25,7 +25,7 @@ RED = {
     "out_of_order": PRICE / "out_of_order",
     **{
         name: SECOND / "isolated" / name
-        for name in ("dual_write_of_inserts_only", "backfill_stops_early", "equal_counts")
+        for name in ("dual_write_of_inserts_only", "backfill_stops_early", "old_value_left", "equal_counts")
     },
 }
 

@@ -36,7 +36,7 @@ def _found(needs: str, *released: str, source: str = "ledger") -> list[str]:
         ("000009", (), "there is no such migration"),
         ("000003", (), "it does not lie before this one"),
         ("000004", (), "it does not lie before this one"),
-        ("000002", ("000001",), "it is not released yet (ledger: prod.csv)"),
+        ("000002", ("000001",), "neither of the two is released yet (ledger: prod.csv)"),
     ],
 )
 def test_a_contraction_rests_on_what_is_released(needs: str, released: tuple[str, ...], words: str) -> None:

@@ -190,13 +190,15 @@ def test_the_next_run_cleans_up_when_the_watchdog_died_too(victims: Victims) -> 
 
 
 @pytest.mark.parametrize("watched", [True, False], ids=["watchdog", "next run"])
-def test_a_copy_that_is_being_crashed_goes_with_its_run(victims: Victims, live: Cluster, watched: bool) -> None:
+def test_a_copy_that_is_being_crashed_goes_with_its_run(
+    victims: Victims, live: Cluster, watched: bool, kills: int
+) -> None:
     """Killed between a crash and the start after it, while the copy is made, or at any other moment."""
     if victims.engine == "external":
         pytest.skip("a server that is not ours is never copied")
     print(f"PGMIGRATE_KILL_SEED={SEED}")
     chance = random.Random(f"{SEED} {victims.engine} forks")
-    for _ in range(KILLS):
+    for _ in range(kills):
         process, token = victims.start_ready("forks")
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "forked"

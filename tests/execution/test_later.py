@@ -213,3 +213,49 @@ def test_no_row_is_brought_into_our_process(examine: Examine, count: int) -> Non
         tracemalloc.stop()
     # 40,000 rows of three values are more than 10 MB as Python has them.
     assert peak < 8_000_000
+
+
+MIRRORED = """CREATE TABLE orders (id integer PRIMARY KEY, n integer); CREATE TABLE copied (id integer PRIMARY KEY, n integer);
+    INSERT INTO orders SELECT i, i FROM generate_series(1, 20) i; INSERT INTO copied TABLE orders;"""
+"""The old rows and their copies, as if a trigger had mirrored all of them."""
+
+NOTED = "CREATE TABLE noted (id integer PRIMARY KEY REFERENCES copied);"
+COPY = "INSERT INTO copied TABLE orders ON CONFLICT DO NOTHING RETURNING id"
+
+
+@pytest.mark.parametrize(
+    "up",
+    [
+        f"{NOTED} WITH new AS ({COPY}) INSERT INTO noted SELECT id FROM new;",
+        f"{NOTED} DO $$ BEGIN WITH new AS ({COPY}) INSERT INTO public.noted SELECT id FROM new; END $$;",
+        f"{NOTED} DO $$ BEGIN EXECUTE 'INSERT INTO noted SELECT id FROM copied WHERE n < 0'; END $$;",
+        f"{NOTED} CREATE FUNCTION copy_all() RETURNS void LANGUAGE sql AS 'WITH new AS ({COPY}) INSERT INTO noted"
+        " SELECT id FROM new'; SELECT copy_all(); DROP FUNCTION copy_all();",
+        f"{NOTED} CREATE FUNCTION copy_all() RETURNS void LANGUAGE sql AS 'WITH new AS ({COPY}) INSERT INTO noted"
+        " SELECT id FROM new'; SELECT copy_all();",
+        "CREATE TABLE noted AS SELECT id FROM copied WHERE n < 0; ALTER TABLE noted ADD PRIMARY KEY (id),"
+        " ADD FOREIGN KEY (id) REFERENCES copied;",
+        "SELECT id INTO noted FROM copied WHERE n < 0; ALTER TABLE noted ADD PRIMARY KEY (id),"
+        " ADD FOREIGN KEY (id) REFERENCES copied;",
+    ],
+    ids=["with", "do", "execute", "function dropped", "function", "create as", "select into"],
+)
+def test_the_migrations_own_bookkeeping_is_not_filled_though_it_stays_empty(examine: Examine, up: str) -> None:
+    """Rows there would be a lie of ours, by which the down takes rows away that it never wrote."""
+    down = "CREATE TEMP TABLE gone AS TABLE noted; DROP FUNCTION IF EXISTS copy_all(); DROP TABLE noted;"
+    found = examine(MIRRORED, up, down + "DELETE FROM copied c USING gone WHERE c.id = gone.id;")
+    assert found.down is not None
+    assert found.down.error is None
+    assert found.lost == ()
+
+
+def test_a_new_table_that_only_the_application_writes_to_is_filled(examine: Examine) -> None:
+    """A trigger's function is no statement of the migration's: what it writes stands for the application's rows."""
+    up = (
+        NOTED + "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO noted VALUES (NEW.id) ON CONFLICT DO NOTHING; RETURN NEW; END $$;"
+    )
+    down = "CREATE TEMP TABLE gone AS TABLE noted; DROP FUNCTION note(); DELETE FROM noted; DROP TABLE noted;"
+    found = examine(MIRRORED, up, down + "DELETE FROM copied c USING gone WHERE c.id = gone.id;")
+    [lost] = [one for one in found.lost if one.kind == "before"]
+    assert (lost.table, lost.missing) == ("public.copied", 20)

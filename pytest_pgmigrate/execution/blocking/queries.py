@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _SENT_BY_APPLICATIONS = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|MERGE|WITH|VALUES)\b", re.IGNORECASE)
 _CATALOG = re.compile(r"\b(?:pg_catalog\.|information_schema\.|pg_stat_|pg_class\b|pg_type\b)", re.IGNORECASE)
+_ENDS_SESSIONS = re.compile(r"\bpg_(?:terminate|cancel)_backend\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ def read_queries(paths: Iterable[str | Path]) -> tuple[AppQuery, ...]:
     return tuple(query for given in paths for path in _files(Path(given)) for query in _queries(path))
 
 
+def sent_by_application(text: str) -> bool:
+    """Whether a captured statement is a query of an application's: no DDL, no question about the catalogs."""
+    return _SENT_BY_APPLICATIONS.match(text) is not None and _CATALOG.search(text) is None
+
+
 def _files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
@@ -61,8 +67,9 @@ def _queries(path: Path) -> Iterator[AppQuery]:
     for row in reader:
         text = row[column] if column < len(row) else ""
         # The view counts whatever was sent: BEGIN, SET and DDL too, and what a driver asks of the catalogs.
-        if _SENT_BY_APPLICATIONS.match(text) and not _CATALOG.search(text):
-            yield AppQuery(f"the query of {path.name}, line {line}", text, whole.file, line=line)
+        if sent_by_application(text):
+            label = f"the query of {path.name}, line {line}"
+            yield AppQuery(label, text, whole.file, _problem(text), line)
         line = reader.line_num + 1
 
 
@@ -76,4 +83,10 @@ def _read(path: Path) -> AppQuery:
         return AppQuery(label, "", str(path), error.strerror or type(error).__name__)
     if "\0" in text:
         return AppQuery(label, "", str(path), "it holds a NUL character")
-    return AppQuery(label, text, str(path))
+    return AppQuery(label, text, str(path), _problem(text) if path.suffix.lower() == ".sql" else "")
+
+
+def _problem(text: str) -> str:
+    """Why a query is not sent: it would end the session in which what others do is tried."""
+    ends = _ENDS_SESSIONS.search(text)
+    return f"it ends sessions by {ends[0].lower()}, and is not tried" if ends else ""

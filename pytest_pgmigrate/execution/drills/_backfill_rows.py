@@ -44,6 +44,7 @@ SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.
 class Target:
     """The table and the column that the up fills; a clone has the same ``oid``. ``key``: its primary key's one column,
     "" where it has none or more; ``whole``: the key is a whole number; ``limit``: rows of a batch, by the text.
+    ``old``: the value (SQL) that the up replaces instead of NULL; ``capacity``: rows that all batches take at most.
     """
 
     oid: int
@@ -53,17 +54,23 @@ class Target:
     whole: bool
     identity: str
     limit: int
+    old: str = ""
+    capacity: int = 0
 
     @property
     def rows(self) -> int:
         """Rows to add."""
-        return min(2 * max(self.limit, 10) + BEYOND + NEGATIVE, MOST_ROWS)
+        batches = max(2 * max(self.limit, 10), self.capacity if self.capacity < MOST_ROWS else 0)
+        return min(batches + BEYOND + NEGATIVE, MOST_ROWS)
 
     def sql(self, text: str) -> sql.Composed:
-        """``text`` with {table}, {column} and {key} as SQL names."""
+        """``text`` with {table}, {column} and {key} as SQL names, {old} as the value that the up replaces."""
         table = sql.Identifier(*self.table.split(".", 1))
         return sql.SQL(text).format(
-            table=table, column=sql.Identifier(self.column), key=sql.Identifier(self.key or "_")
+            table=table,
+            column=sql.Identifier(self.column),
+            key=sql.Identifier(self.key or "_"),
+            old=sql.SQL(self.old or "NULL"),
         )
 
 
@@ -80,7 +87,7 @@ def prepare(context: Context, target: Target, *, existing: bool) -> Database | N
     """
     database = context.space.clone_base()
     try:
-        if _write(context, database, target) and (not existing or _empty(database, target)):
+        if _write(context, database, target) and (not existing or reset(database, target)):
             return database
     except (psycopg.Error, SeedError):
         pass
@@ -145,15 +152,19 @@ def _spread(control: psycopg.Connection[Any], target: Target, first: int) -> Non
     )
 
 
-def _empty(database: Database, target: Target) -> bool:
-    """Take the value out that the rows got before the backfill; False where the table does not let us."""
-    return _quietly(database.control, [target.sql("UPDATE {table} SET {column} = NULL WHERE {column} IS NOT NULL")])
+def reset(database: Database, target: Target) -> bool:
+    """Give the rows the value they have before the backfill; False where the table does not let us."""
+    return _quietly(
+        database.control, [target.sql("UPDATE {table} SET {column} = {old} WHERE {column} IS DISTINCT FROM {old}")]
+    )
 
 
 def left(connection: psycopg.Connection[Any], target: Target) -> list[str]:
-    """The keys, as text, of the rows without a value; in the order of the keys. Without a key, their places."""
+    """The keys, as text, of the rows without a (new) value; in the order of the keys. Without a key, their places."""
     key = "{key}" if target.key else "ctid"
-    query = target.sql(f"SELECT {key}::text FROM {{table}} WHERE {{column}} IS NULL ORDER BY {key}")
+    query = target.sql(
+        f"SELECT {key}::text FROM {{table}} WHERE {{column}} IS NOT DISTINCT FROM {{old}} ORDER BY {key}"
+    )
     return [value for (value,) in connection.execute(query).fetchall()]
 
 

@@ -7,6 +7,7 @@ fills it in another place: run once more, or under the key of a row that was fil
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from psycopg import sql
 
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS
 from pytest_pgmigrate.execution.drills import _backfill_rows as rows
-from pytest_pgmigrate.execution.drills import _batches
+from pytest_pgmigrate.execution.drills import _batches, _old_value
 from pytest_pgmigrate.execution.drills._backfill_rows import Target
 from pytest_pgmigrate.execution.drills._cut import cut_and_repeat, digests
 from pytest_pgmigrate.model.backfill import BackfillEvidence, LeftOut
@@ -28,11 +29,9 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.model.watch import Relation, StatementSeen
 
 PART = Part.DATA
-LARGEST_BATCH = 10_000
 _SHOWN = 5
 # What can leave rows out for their number or their key: a loop, a limit, a key compared with a number.
 _PARTIAL = re.compile(r"\bLOOP\b|\bLIMIT\b|\bFETCH\b|\bBETWEEN\b|[<>]=?\s*-?\d|%\s*\d|\bmod\s*\(", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![\w.'])\d[\d_]*(?![\w.'])")
 _ROUTINES = """
 SELECT p.proname, p.prosrc FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
  WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname <> ALL (%s)
@@ -53,20 +52,27 @@ _IN_TRANSACTION = re.compile(r"\b(COMMIT|ROLLBACK)\b", re.IGNORECASE)
 
 
 def run(context: Context) -> BackfillEvidence | None:
-    """Try the first column that the up fills in batches; None when it fills none so."""
-    for seen in context.up.watched:
-        text = _text_of(context, seen.statement)
-        if not _PARTIAL.search(text):
-            continue
-        for oid, table in _written(context, seen, text).items():
-            found = _target(context, oid, table, text)
+    """Try the first column that the up fills in batches, else the first whose old value it replaces so; None without."""
+    written = list(_partial(context))
+    for find in (_target, _old_value.target_of):
+        for statement, text, oid, table in written:
+            found = find(context, oid, table, text)
             if found is not None:
                 target, existing = found
                 try:
-                    return _try(context, target, existing, seen.statement, bool(_IN_TRANSACTION.search(text)))
+                    return _try(context, target, existing, statement, bool(_IN_TRANSACTION.search(text)))
                 except psycopg.Error:
                     return None  # an up that fails half-way may have taken the column away: nothing is known
     return None
+
+
+def _partial(context: Context) -> Iterator[tuple[Statement, str, int, str]]:
+    """Statements that may leave rows out, with their whole text and a table that they write."""
+    for seen in context.up.watched:
+        text = _text_of(context, seen.statement)
+        if _PARTIAL.search(text):
+            for oid, table in _written(context, seen, text).items():
+                yield seen.statement, text, oid, table
 
 
 def _written(context: Context, seen: StatementSeen, text: str) -> dict[int, str]:
@@ -113,9 +119,10 @@ def _target(context: Context, oid: int, table: str, text: str) -> tuple[Target, 
         filled = empty < before.get(column, total)
         none_yet = empty == total and re.search(rf"\b{re.escape(column)}\s*=\s*(?!NULL\b)", assigned, re.IGNORECASE)
         if named and (filled or (none_yet and total)):
-            numbers = [int(found.replace("_", "")) for found in _NUMBER.findall(text)]
-            limit = max((number for number in numbers if 2 <= number <= LARGEST_BATCH), default=0)
-            return Target(oid, table, column, key, whole, identity, limit), column in before
+            target = Target(
+                oid, table, column, key, whole, identity, _old_value.batch(text), capacity=_old_value.capacity(text)
+            )
+            return target, column in before
     return None
 
 
@@ -189,16 +196,17 @@ def _left(
     context: Context, target: Target, statement: Statement, existing: bool, remaining: list[str], again: int, total: int
 ) -> LeftOut | None:
     """Whether the rows left could have been filled; None where what is in them says that they could not."""
-    if _depends_on_the_others(context, target):
+    if _depends_on_the_others(context, target, existing):
         return None
     first = _first_new(context, target) if target.whole else 0
-    how, proven = f"a second run of the up fills {again:,} of them", remaining if again else []
+    verb, done = ("changes", "changed") if target.old else ("fills", "filled")
+    how, proven = f"a second run of the up {verb} {again:,} of them", remaining if again else []
     if not proven and target.whole:
         proven = _under_other_keys(context, target, existing, remaining, first)
-        how = "the same rows are filled under other keys"
+        how = f"the same rows are {done} under other keys"
     if not proven and target.key:
         proven = _alone(context, target, existing, remaining)
-        how = "they are filled when no other rows are there"
+        how = f"they are {done} when no other rows are there"
     if not proven:
         return None
     numbers = [int(key) for key in proven] if target.whole else []
@@ -214,6 +222,8 @@ def _left(
         negative=sum(number < 0 for number in numbers),
         after_gap=sum(number > gap for number in numbers),
         how=how,
+        old=target.old,
+        capacity=target.capacity,
     )
 
 
@@ -259,20 +269,31 @@ def _alone(context: Context, target: Target, existing: bool, remaining: list[str
         context.space.spend(database)
 
 
-def _depends_on_the_others(context: Context, target: Target) -> bool:
+def _depends_on_the_others(context: Context, target: Target, existing: bool) -> bool:
     """Whether the few rows of lane A, less than a batch, already get a value or not by what the others are: the ten best,
     the last one. Such a column is not filled row by row, and has no row that is left out.
     """
-    few = rows.left(context.work.control, target)
+    if target.capacity:
+        return False  # batch after batch, whatever the rows are
+    # No row of lane A need have had the value that is replaced.
+    few = _few_left(context, target, existing, []) if target.old else rows.left(context.work.control, target)
     if not few or not target.key:
         return False
-    database = context.space.clone_base()
     try:
-        if not rows.keep_only(database, target, few):
-            return True
-        database.run("up on the rows without a value", context.migration, Direction.UP, watched=False)
-        return len(rows.left(database.control, target)) < len(few)
+        return len(_few_left(context, target, existing, few)) < len(few)
     except psycopg.Error:
         return True
+
+
+def _few_left(context: Context, target: Target, existing: bool, only: list[str]) -> list[str]:
+    """Of the rows of the base, ``only`` these where any are named, those that the up leaves. Raises psycopg.Error."""
+    database = context.space.clone_base()
+    try:
+        if only and not rows.keep_only(database, target, only):
+            return []
+        if target.old and existing and not rows.reset(database, target):
+            return []
+        database.run("up on the rows without a value", context.migration, Direction.UP, watched=False)
+        return rows.left(database.control, target)
     finally:
         context.space.spend(database)

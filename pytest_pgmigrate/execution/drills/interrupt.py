@@ -1,7 +1,7 @@
 """The up cut short, and then run again as the user's runner would: it must end where the clean run ended.
 
 Only where a cut can leave something: an up in one transaction is taken back whole by the server
-(https://www.postgresql.org/docs/current/tutorial-transactions.html), and is not tried.
+(https://www.postgresql.org/docs/current/tutorial-transactions.html), and is not tried, unless its session may keep a lock.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from pytest_pgmigrate.errors import ExecutionError
+from pytest_pgmigrate.execution.drills import _held
 from pytest_pgmigrate.execution.drills._crash import crashes
 from pytest_pgmigrate.execution.drills._cutting import ONE_BY_ONE, again, first, now, run_cut, sample, statements
 from pytest_pgmigrate.execution.gate import Gate, usable
@@ -40,11 +41,12 @@ _TIMEOUTS = ("SET", "RESET")
 def run(context: Context) -> InterruptEvidence | None:
     """Terminate after each statement, give up behind an open writer of each table that the up waits for, crash if asked."""
     script = context.migration.up
-    if undone(script):
+    whole = undone(script)
+    if whole and not _held.may_hold(script):
         return None
     every = statements(script)
     # After the last statement there is nothing left to cut: that is the run without a down, which lane A has made.
-    places = list(range(1, len(every)))
+    places = [] if whole else list(range(1, len(every)))
     chosen = sample(places, context.settings.interruptions)
     drill = _Drill(context)
     cuts = [cut for count in chosen if (cut := drill.terminated(count)) is not None]
@@ -119,7 +121,8 @@ class _Drill:
             if step.error is None or step.error.sqlstate != "55P03":
                 return None
             statement, index = self._failed(step)
-            return again(self._context, database, Cut("lock_timeout", statement, index, table), since)
+            found = Cut("lock_timeout", statement, index, table, held=_held.held(step))
+            return again(self._context, database, found, since)
         except psycopg.Error as error:
             self.notes.append(f"nothing could be tried behind a writer of {table}: {str(error).strip()}")
             return None

@@ -6,11 +6,13 @@ their answers are known, and nothing is run a second time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from pytest_pgmigrate.errors import ReplicaTimeout
 from pytest_pgmigrate.execution.compat.known import undone
@@ -31,6 +33,13 @@ SHOWN = 5
 _GONE = ("42P01", "42703", "42883", "42704", "3F000")
 """undefined_table, _column, _function, _object; invalid_schema_name
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+_OF_DATA = ("21", "22")
+"""Classes of errors that hang on the rows: cardinality violations, data exceptions."""
+
+_COPY = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*COPY\b", re.IGNORECASE | re.DOTALL)
+_NO_ROWS = "the statement returns no rows at all: an invariant is a query"
+_BINDS = "08P01"
 
 AFTER_UP, REPLICA = "after the up", "on the replica, after the up"
 AFTER_OLD_WRITES = "after the up, once the old release has written"
@@ -93,8 +102,10 @@ class _Found:
         ran = before is not None and not before.message
         ended = ran and step != AFTER_DOWN and answer.sqlstate in _GONE
         begins = invariant.first == self._index if invariant.declared else self._last
-        # What could not be asked before either was said where it begins, or is not expected yet.
-        if ran or begins:
+        # What could not be asked before either was said where it begins, or is not expected yet: but for what only rows
+        # show, for where it begins its tables may have been new.
+        meets_rows = invariant.declared and invariant.first == self._index - 1 and answer.sqlstate[:2] in _OF_DATA
+        if ran or begins or meets_rows:
             place = invariant.at(answer.offset)
             self.failed.append(FailedInvariant(invariant, step, answer.sqlstate, answer.message, place, ended))
 
@@ -106,36 +117,26 @@ def _broken(invariant: Invariant, step: str, answer: _Answer) -> BrokenInvariant
 def _before(context: Context, invariants: Sequence[Invariant]) -> dict[Invariant, _Answer]:
     if not invariants:
         return {}
-    connection = context.space.connect_base()
-    try:
-        return {i: _ask(connection, i.sql) for i in invariants}
-    finally:
-        connection.close()
+    return _ask_all(context.space.connect_base, invariants)
 
 
 def _after(context: Context, invariants: Sequence[Invariant]) -> dict[Invariant, _Answer]:
     if not invariants:
         return {}
-    connection = context.cluster.connect(context.work.name, options=session_options(context.settings))
-    try:
-        return {i: _ask(connection, i.sql) for i in invariants}
-    finally:
-        connection.close()
+    options = session_options(context.settings)
+    return _ask_all(lambda: context.cluster.connect(context.work.name, options=options), invariants)
 
 
 def _on_replica(context: Context, invariants: Sequence[Invariant]) -> dict[Invariant, _Answer]:
     """The same on the replica, which has replayed what the primary wrote; that it lags is another check's finding."""
     if context.cluster.replica is None or not invariants:
         return {}
+    options = session_options(context.settings)
     try:
         context.cluster.wait_for_replica()
-        connection = context.cluster.connect(context.work.name, replica=True, options=session_options(context.settings))
+        return _ask_all(lambda: context.cluster.connect(context.work.name, replica=True, options=options), invariants)
     except (ReplicaTimeout, psycopg.Error):
         return {}
-    try:
-        return {i: _ask(connection, i.sql) for i in invariants}
-    finally:
-        connection.close()
 
 
 def _after_old_writes(context: Context, invariants: Sequence[Invariant]) -> dict[Invariant, _Answer]:
@@ -170,14 +171,33 @@ def _down_and_up(context: Context, found: _Found, was: Sequence[Invariant], now:
         context.space.spend(database)
 
 
+def _ask_all(
+    connect: Callable[[], psycopg.Connection[Any]], invariants: Sequence[Invariant]
+) -> dict[Invariant, _Answer]:
+    """Ask one after the other; what one of them does to its session (ends it, copies) is nothing to the next one."""
+    answers = {}
+    connection = connect()
+    try:
+        for invariant in invariants:
+            if connection.info.transaction_status is not TransactionStatus.IDLE:
+                connection.close()
+                connection = connect()
+            answers[invariant] = _ask(connection, invariant.sql)
+    finally:
+        connection.close()
+    return answers
+
+
 def _ask(connection: psycopg.Connection[Any], text: str) -> _Answer:
-    """Run one query in a read-only transaction that is rolled back."""
+    """Run one query in a read-only transaction that is rolled back; several at once are refused, as they may end it."""
+    if _COPY.match(text):
+        return _Answer(message=_NO_ROWS)  # the driver would be left in the middle of it
     try:
         with connection.transaction(force_rollback=True):
             connection.execute("SET TRANSACTION READ ONLY")
-            cursor = connection.execute(text.encode())
+            cursor = connection.execute(text.encode(), prepare=True)
             if cursor.description is None:
-                return _Answer(message="the statement returns no rows at all: an invariant is a query")
+                return _Answer(message=_NO_ROWS)
             names = [column.name for column in cursor.description]
             # In an order of its own, so that the rows shown are the same ones every time.
             rows = sorted(cursor.fetchall(), key=lambda row: [(len(str(value)), str(value)) for value in row])[:SHOWN]
@@ -185,6 +205,8 @@ def _ask(connection: psycopg.Connection[Any], text: str) -> _Answer:
     except psycopg.Error as error:
         position = error.diag.statement_position
         message = error.diag.message_primary or str(error).strip()
+        if error.sqlstate == _BINDS:
+            message = "it has parameters, and nobody gives an invariant values"
         return _Answer((), 0, error.sqlstate or "", message, int(position) - 1 if position else 0)
 
 

@@ -1,0 +1,74 @@
+"""What the text of a backfill says of the value it replaces, and of the rows that all its batches take."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_pgmigrate.execution.drills._old_value import capacity, old_values
+
+SET = "UPDATE orders SET status = 'new' WHERE"
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "value"),
+    [
+        (f"{SET} status = 'old' AND id < 10;", "status", "'old'"),
+        (f"{SET} id IN (SELECT o.id FROM orders AS o WHERE o.status = 'o''ld' LIMIT 5);", "status", "'o''ld'"),
+        (f"{SET} orders.status IN ('old', 'older');", "status", "'old'"),
+        ("UPDATE shop.orders AS o SET a = 1, status = 2 WHERE o.status = 1;", "status", "1"),
+        ("UPDATE orders SET done = TRUE WHERE NOT done AND id < 10;", "done", "false"),
+        ("UPDATE orders SET done = true WHERE id < 10 AND done IS FALSE;", "done", "false"),
+        ("UPDATE orders SET done = true WHERE done = FALSE;", "done", "FALSE"),
+        (
+            "WITH batch AS (SELECT id FROM orders WHERE status = 'old' LIMIT 5 FOR UPDATE SKIP LOCKED) "
+            "UPDATE orders SET status = 'new' FROM batch WHERE batch.id = orders.id;",
+            "status",
+            "'old'",
+        ),
+        (
+            "FOR r IN SELECT id FROM orders WHERE status = 'old' LOOP\n UPDATE orders SET status = 'new' WHERE id = r.id;",
+            "status",
+            "'old'",
+        ),
+    ],
+)
+def test_the_value_that_is_replaced(text: str, column: str, value: str) -> None:
+    assert next(old_values(text, "shop.orders")) == (column, value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{SET} id < 10;",
+        f"{SET} status <> 'new' AND id < 10;",
+        f"{SET} status = 'new';",
+        f"{SET} id < 10; SELECT 1 FROM orders WHERE status = 'old';",
+        f"{SET} id < 10 -- AND status = 'old'\n;",
+        "UPDATE orders SET touched = now() WHERE status = 'old';",
+        "UPDATE users SET status = 'new' WHERE status = 'old';",
+        "UPDATE orders SET status = 'new' FROM picked p WHERE p.id = orders.id AND p.status = 'old';",
+        f"{SET} id IN (SELECT order_id FROM picked WHERE status = 'old');",
+        "DELETE FROM orders WHERE status = 'old';",
+        "UPDATE orders SET price = price * 2 WHERE price > 0;",
+    ],
+)
+def test_what_tells_no_row_undone(text: str) -> None:
+    assert list(old_values(text, "shop.orders")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("FOR i IN 1..10 LOOP … LIMIT 1000", 10_000),
+        ("FOR i IN 0 .. 3 LOOP … LIMIT 1_0", 40),
+        ("WHILE i < 10 LOOP … LIMIT 5", 50),
+        ("WHILE i <= 10 LOOP … LIMIT 5", 55),
+        ("LOOP … LIMIT 5; EXIT WHEN i >= 4;", 20),
+        ("LOOP … LIMIT 5; EXIT WHEN changed = 0;", 0),
+        ("FOR i IN 1..last LOOP … LIMIT 5", 0),
+        ("FOR i IN 1..10 LOOP … id % 10 = i", 0),
+        ("WHILE low <= 100000 LOOP … LIMIT 5", 0),
+    ],
+)
+def test_rows_that_a_fixed_number_of_batches_takes(text: str, rows: int) -> None:
+    assert capacity(text) == rows

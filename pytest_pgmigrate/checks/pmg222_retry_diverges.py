@@ -8,6 +8,7 @@ from pytest_pgmigrate.checks._common import is_only_position, listed, short
 from pytest_pgmigrate.checks._interrupt import cuts, invalid, leftovers, when
 from pytest_pgmigrate.checks._rows import counts, row_lines
 from pytest_pgmigrate.checks._words import describe
+from pytest_pgmigrate.model.backfill import BackfillEvidence
 from pytest_pgmigrate.model.evidence import MigrationEvidence
 from pytest_pgmigrate.model.finding import Part, Severity
 from pytest_pgmigrate.model.interrupt import Cut
@@ -26,6 +27,15 @@ def _objects(cut: Cut) -> list[ObjectChange]:
         for change in (*cut.difference.objects, *cut.difference.roles)
         if change not in known and change.key not in indexes and not is_only_position(change)
     ]
+
+
+def _told(evidence: MigrationEvidence) -> set[str]:
+    """Tables that a plain second run changes already (PMG203), or else a backfill that was cut after a batch (PMG724)."""
+    if evidence.rerun is not None and evidence.rerun.difference:
+        return {change.table for change in evidence.rerun.difference.tables}
+    backfill = evidence.drilled(BackfillEvidence)
+    differing = backfill.cut.differing if backfill is not None and backfill.cut is not None else ()
+    return {line.split(":", 1)[0] for line in differing}
 
 
 @check("PMG222", "retry-diverges", part=Part.INTERRUPT, severity=Severity.ERROR)
@@ -51,10 +61,9 @@ def retry_diverges(evidence: MigrationEvidence, settings: Settings) -> Iterator[
     https://www.postgresql.org/docs/current/sql-insert.html#SQL-ON-CONFLICT
     """
     groups: dict[Place, list[Cut]] = {}
-    again = {change.table for change in evidence.rerun.difference.tables} if evidence.rerun is not None else set()
+    told_of = _told(evidence)
     for cut in cuts(evidence):
-        # What a plain second run changes already is told by PMG203.
-        told = all(change.table in again for change in cut.difference.tables)
+        told = all(change.table in told_of for change in cut.difference.tables)
         if cut.retry is None and (not told or _objects(cut)):
             groups.setdefault(cut.statement.place, []).append(cut)
     if not groups:

@@ -40,7 +40,8 @@ def content(runs: Sequence[HistoryRun], settings: Settings, seeder: Seeder | Non
     fingerprint = _fingerprint(seeder, own=own)
     if fingerprint is None or not all(migration.sendable for migration in before):
         return ""
-    return predecessors.content(before, history.format, settings, fingerprint)
+    coming = history.migrations[found[1].index :]
+    return predecessors.content(before, history.format, settings, fingerprint, coming=coming)
 
 
 def _fingerprint(seeder: Seeder | None, *, own: bool) -> str | None:

@@ -27,7 +27,7 @@ from pytest_pgmigrate.execution import (
 from pytest_pgmigrate.execution.database import OUR_SCHEMAS, WATCH, Watch
 from pytest_pgmigrate.execution.drills import Context, run_drills
 from pytest_pgmigrate.execution.lane_a import Bench, LaneA
-from pytest_pgmigrate.execution.new_columns import columns_to_fill
+from pytest_pgmigrate.execution.new_columns import columns_to_fill, columns_to_leave
 from pytest_pgmigrate.execution.predecessors import Resumed, Settled
 from pytest_pgmigrate.execution.trial import Trials
 from pytest_pgmigrate.execution.unlogged import unlogged_tables
@@ -219,7 +219,10 @@ class Examination:
         with self._seeding():
             control = self.space.work.control
             seed_hooks.reached(self.seeder, self.space.applied)
-            reports = list(self.seeder.fill(control, exclude_schemas=OUR_SCHEMAS))
+            applied = self.space.applied
+            coming = self.history.migrations[applied[-1].index + 1 :] if applied else ()
+            leave = columns_to_leave(applied, coming)
+            reports = list(self.seeder.fill(control, exclude_schemas=OUR_SCHEMAS, leave=leave))
             if self._new_columns:
                 self.seeder.fill_columns(control, exclude_schemas=OUR_SCHEMAS, columns=self._new_columns)
                 self._new_columns = []

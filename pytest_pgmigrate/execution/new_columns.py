@@ -1,13 +1,19 @@
-"""Which of the columns that an up adds the next release is taken to have filled by the time of the next migration."""
+"""Which of the columns that ups add have values by the time of the next migration: those that no backfill is to come for."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from pytest_pgmigrate.execution.names import plain
+from pytest_pgmigrate.execution.names import parts, plain
 from pytest_pgmigrate.model.migration import Migration
 from pytest_pgmigrate.model.state import Difference, State
+
+_ADDED = re.compile(
+    r"""\bADD\s+(?:COLUMN\s+)?(?:IF\s+NOT\s+EXISTS\s+)?
+    (?!(?:CONSTRAINT|CHECK|UNIQUE|PRIMARY|FOREIGN|EXCLUDE|COLUMN|IF|GENERATED|VALUE)\b)("(?:[^"]|"")+"|\w+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 def columns_to_fill(changed: Difference, after: State, migrations: Sequence[Migration]) -> list[tuple[str, str]]:
@@ -28,6 +34,22 @@ def columns_to_fill(changed: Difference, after: State, migrations: Sequence[Migr
         shadow = any(name.startswith(f"{other}_") or name.endswith(f"_{other}") for other in others)
         if not shadow and not _assigned(name, migrations):
             found.append((plain(key.relation), plain(name)))
+    return found
+
+
+def columns_to_leave(applied: Sequence[Migration], coming: Sequence[Migration]) -> list[tuple[str, str]]:
+    """Columns that an applied up added to a table and an up to come writes, as (table, column), the table without schema.
+
+    Tables are filled when rows are first needed, which is after all migrations that are only applied: such a column has
+    no values yet, as it would have had none in rows written before it.
+    """
+    found = []
+    for migration in applied:
+        for statement in migration.up.statements:
+            if statement.relations and any("AddColumn" in kind for kind in statement.kinds):
+                table = parts(statement.relations[0])[-1]
+                names = (plain(name) for name in _ADDED.findall(statement.text))
+                found += [(table, name) for name in names if _assigned(name, coming)]
     return found
 
 

@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_pgmigrate.execution.new_columns import columns_to_leave
 from pytest_pgmigrate.model.cluster import SeedReport
 
 if TYPE_CHECKING:
@@ -57,10 +58,19 @@ class Resumed:
     state: Settled
 
 
-def content(before: Sequence[Migration], format_name: str, settings: Settings, seeder: str, today: str = "") -> str:
+def content(
+    before: Sequence[Migration],
+    format_name: str,
+    settings: Settings,
+    seeder: str,
+    *,
+    today: str = "",
+    coming: Sequence[Migration] = (),
+) -> str:
     """A digest of what the database at the end of ``before`` follows from, filled; ``seeder`` says by what.
 
-    ``today``, the date in UTC unless given, counts where a migration asks the clock.
+    Of the migrations ``coming`` it follows which columns are left to them. ``today``, the date in UTC unless given, counts
+    where a migration asks the clock.
     """
     texts = [chunk.text for migration in before for chunk in migration.up.chunks]
     today = today or datetime.now(timezone.utc).date().isoformat()
@@ -69,6 +79,7 @@ def content(before: Sequence[Migration], format_name: str, settings: Settings, s
         format_name,
         [settings.seed, settings.rows, settings.lock_timeout, settings.statement_timeout],
         seeder,
+        columns_to_leave(before, coming),
         pools_version(),
         _code(),
         platform.python_version_tuple()[:2],

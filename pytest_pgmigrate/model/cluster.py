@@ -237,12 +237,14 @@ class Seeder(Protocol):
         *,
         exclude_schemas: Sequence[str],
         exclude_tables: Sequence[str] = (),
+        leave: Sequence[tuple[str, str]] = (),
         also: object = None,
     ) -> tuple[SeedReport, ...]:
         """Give every empty ordinary table rows, in foreign-key order; leave tables that have rows alone.
 
-        ``exclude_tables`` (schema.table) stay empty. ``also``: the rows are to fit another version of the schema too, as
-        far as tables and columns have one name.
+        ``exclude_tables`` (schema.table) stay empty, the columns of ``leave`` (table without schema, column) NULL where
+        they may be. ``also``: the rows are to fit another version of the schema too, as far as tables and columns have
+        one name.
         """
 
     def write_edge(

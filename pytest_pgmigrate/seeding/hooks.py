@@ -45,6 +45,22 @@ class Wanted:
         return sha256("\0".join(parts).encode()).hexdigest()
 
 
+def left_null(catalog: Catalog, columns: Iterable[tuple[str, str]]) -> Catalog:
+    """The catalog with these columns, by table without schema, empty where they may be and nothing else is said of them."""
+    wanted = set(columns)
+    if not wanted:
+        return catalog
+    tables = {}
+    for oid, table in catalog.tables.items():
+        empty = {
+            column.name: Given(null_rate=1.0)
+            for column in table.columns
+            if (table.ident.name, column.name) in wanted and not column.not_null and column.default is None
+        }
+        tables[oid] = replace(table, given={**empty, **table.given}) if empty else table
+    return replace(catalog, tables=tables)
+
+
 class Hooks:
     """The user's words at work. ``at`` tells the version of the database that is filled next."""
 

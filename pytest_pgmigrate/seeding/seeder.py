@@ -13,7 +13,7 @@ from pytest_pgmigrate.seeding.catalog import CatalogReader
 from pytest_pgmigrate.seeding.columns import ColumnFiller
 from pytest_pgmigrate.seeding.edge import EdgeWriter
 from pytest_pgmigrate.seeding.filler import Filler
-from pytest_pgmigrate.seeding.hooks import Hooks, Wanted
+from pytest_pgmigrate.seeding.hooks import Hooks, Wanted, left_null
 from pytest_pgmigrate.seeding.merge import Schema, merge
 from pytest_pgmigrate.seeding.session import Session, describe
 from pytest_pgmigrate.seeding.shape import Catalog, TableName
@@ -84,11 +84,13 @@ class FakeSeeder:
         *,
         exclude_schemas: Sequence[str],
         exclude_tables: Sequence[str] = (),
+        leave: Sequence[tuple[str, str]] = (),
         also: object = None,
     ) -> tuple[SeedReport, ...]:
         """Give every empty table rows, parents first; tables that have rows are left alone and not reported.
 
-        ``exclude_tables`` (schema.table) are not reported either. ``also``: what ``read_schema`` gave for another
+        ``exclude_tables`` (schema.table) are not reported either. ``leave``: columns, by table without schema, that have
+        no values yet: they stay NULL unless the user says something of them. ``also``: what ``read_schema`` gave for another
         version; the rows are to fit that one too. Raises SeedError.
         """
 
@@ -98,7 +100,7 @@ class FakeSeeder:
             if not empty or not self._rows:
                 return closed
             with session.settings():
-                catalog = self._read(session, reader, names, empty, also)
+                catalog = left_null(self._read(session, reader, names, empty, also), leave)
                 return Filler(session, catalog, self._seed).fill(self._rows, besides=closed)
 
         return self._between_scripts(connection, exclude_schemas, work, self._hooks.version)

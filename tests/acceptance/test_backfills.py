@@ -157,3 +157,10 @@ def test_batches_are_bounded(outcome: Outcome, tmp_path: Path) -> None:
 
 def test_a_missing_pause_is_information(outcome: Outcome) -> None:
     assert "without a pause" in _found(outcome, "whole", info=True)["PMG726"]["message"]
+
+
+def test_a_backfill_alone_is_judged_as_in_the_whole_run(outcome: Outcome, tmp_path: Path) -> None:
+    """The column it fills has no values yet, though all rows are made after the migration that added it."""
+    alone = _run(tmp_path, {"stops_early": UPS["stops_early"]}, "-k", "000003_fill")
+    assert [f["file"].rsplit("/", 1)[-1] for f in alone.document["history"]] == ["000003_fill.up.sql"]
+    assert _found(alone, "stops_early")["PMG722"]["observed"] == _found(outcome, "stops_early")["PMG722"]["observed"]

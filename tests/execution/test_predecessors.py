@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 def digest(
     migrations: tuple[Migration, ...], settings: Settings | None = None, seeder: str = "", today: str = ""
 ) -> str:
-    return content(migrations, "golang-migrate", settings or Settings(), seeder, today)
+    return content(migrations, "golang-migrate", settings or Settings(), seeder, today=today)
 
 
 def test_the_same_is_the_same_wherever_it_lies(folder: Path, tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ class Database:
         # Uncounted, so that rows we read ourselves are never taken for the migration's.
         uncounted = "" if cluster.engine == "external" else " -c track_counts=off"
         # A migration may lock the very catalogs that are read here; it must not wait for us, nor we for it.
-        self._quiet = f"-c synchronous_commit=local -c lock_timeout={round(patience * 1000)}{uncounted}"
+        self._quiet = f"-c synchronous_commit=local -c lock_timeout={round(PATIENCE * 1000)}{uncounted}"
+        self._patience = patience
         self._gated = usable(cluster)
         self._pace: Pace | None = Pace(cluster, settings)
         self.probes = make_probes()
@@ -110,8 +111,8 @@ class Database:
             control = self.cluster.connect(self.name, options=self._quiet)
             ledger = Ledger(control)
             try:
-                ledger.open(self.name, create=self._create_ledger)
-            except ExecutionError:
+                ledger.open(self.name, create=self._create_ledger, patience=self._patience)
+            except BaseException:
                 control.close()
                 raise
             # The driver gives up all prepared statements after an ALTER or DROP, those of our line included.

@@ -6,6 +6,7 @@ written from the control connection, so that nothing a migration does to its ses
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from psycopg import errors
@@ -47,9 +48,11 @@ SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timesta
 _SPOILT = (errors.ProgrammingError, errors.IntegrityError)
 
 # One key for all runs: two runners of ours in one database is a fault wherever they come from.
-# Waits as long as the connection's lock_timeout lets it, and is given back by the server when the connection ends:
-# https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
-LOCK = "SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended('pytest-pgmigrate runner', 0))"
+# The server gives it back when the connection ends: https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+# Asked again and again, because a statement that waits holds a snapshot, for which CREATE INDEX CONCURRENTLY waits in turn.
+LOCK = "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('pytest-pgmigrate runner', 0))"
+PAUSE = 0.02
+"""Seconds between two times of asking for the lock."""
 
 
 class Ledger:
@@ -59,18 +62,19 @@ class Ledger:
         self._control = control
         self._noted: list[tuple[object, ...]] = []
 
-    def open(self, database: str, *, create: bool) -> None:
-        """Take the runner's lock, waiting for it as long as lock_timeout of the connection says, and make the table.
+    def open(self, database: str, *, create: bool, patience: float) -> None:
+        """Take the runner's lock, within ``patience`` seconds, and make the table.
 
         Raises ExecutionError when another runner has not given the lock back by then.
         """
-        try:
-            self._control.execute(LOCK)
-        except errors.LockNotAvailable as error:
-            raise ExecutionError(
-                f"another runner holds the advisory lock in database {database}: two runners would spoil each other's "
-                "evidence. Wait for it to end, or give each run its own server."
-            ) from error
+        deadline = time.monotonic() + patience
+        while not self._control.execute(LOCK).fetchall()[0][0]:
+            if time.monotonic() > deadline:
+                raise ExecutionError(
+                    f"another runner holds the advisory lock in database {database}: two runners would spoil each other's "
+                    "evidence. Wait for it to end, or give each run its own server."
+                )
+            time.sleep(PAUSE)
         if create:
             self._control.execute(_CREATE)
 

@@ -77,7 +77,7 @@ class Stage:
     """A database at version 1, and a look at who waits for what in it."""
 
     def __init__(self, cluster: Cluster, history: History) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._history = history
         self.name = cluster.create_database("runners")
         first = Database(cluster, self.name, SETTINGS, fresh=True)
@@ -86,29 +86,31 @@ class Stage:
         self._eyes = cluster.connect(self.name)
 
     def runner(self, patience: float = LONG) -> OneRunner:
-        made = OneRunner(self._cluster, self.name, self._history, patience)
+        made = OneRunner(self.cluster, self.name, self._history, patience)
         made.start()
         return made
 
     @contextmanager
     def gate(self) -> Iterator[Callable[[], None]]:
         """Nobody can write accounts until the block ends, or until it says so."""
-        with closing(self._cluster.connect(self.name, autocommit=False)) as connection:
+        with closing(self.cluster.connect(self.name, autocommit=False)) as connection:
             connection.execute("LOCK TABLE accounts IN SHARE MODE")
             yield connection.rollback
 
     def until(self, *, at_gate: int = 0, at_lock: int = 0) -> None:
-        """Come back when so many sessions wait for the table, and so many for the runners' lock."""
+        """Come back when so many sessions wait for the table, and so many ask for the runners' lock and for nothing else."""
         deadline = time.monotonic() + LONG
-        here = "SELECT oid FROM pg_database WHERE datname = current_database()"
+        waiting = "SELECT FROM pg_locks WHERE locktype = 'relation' AND NOT granted AND pid = a.pid"
+        held = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = a.pid"
         while True:
-            waiting = [
-                kind
-                for (kind,) in self.rows(f"SELECT locktype FROM pg_locks WHERE NOT granted AND database = ({here})")
-            ]
-            if waiting.count("relation") == at_gate and waiting.count("advisory") == at_lock:
+            [found] = self.rows(
+                f"SELECT count(*) FILTER (WHERE EXISTS ({waiting})), "
+                f"count(*) FILTER (WHERE query LIKE '%%pg_try_advisory_lock%%' AND NOT EXISTS ({held})) "
+                "FROM pg_stat_activity a WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            if found == (at_gate, at_lock):
                 return
-            assert time.monotonic() < deadline, waiting
+            assert time.monotonic() < deadline, found
 
     def terminate(self, pids: tuple[int, ...]) -> None:
         assert pids
@@ -129,7 +131,7 @@ class Stage:
 
     def close(self) -> None:
         self._eyes.close()
-        self._cluster.drop_database(self.name)
+        self.cluster.drop_database(self.name)
 
 
 @pytest.fixture
@@ -177,7 +179,7 @@ def test_the_second_gives_up_within_its_time_limit(stage: Stage) -> None:
 
 
 def test_without_the_lock_the_same_is_done_twice(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "LOCK", "SELECT 1")
+    monkeypatch.setattr(ledger, "LOCK", "SELECT true")
     with stage.gate():
         runners = [stage.runner(), stage.runner()]
         stage.until(at_gate=2)
@@ -202,3 +204,17 @@ def test_the_lock_of_a_runner_that_dies_is_free(stage: Stage) -> None:
     ended(second)
     assert (first.applied, second.applied, second.stopped) == ([], ["000002", "000003"], None)
     assert (stage.balance, stage.ledger) == (110, EVERYTHING)
+
+
+def test_a_runner_that_waits_stands_in_nobodys_way(stage: Stage) -> None:
+    """CREATE INDEX CONCURRENTLY waits for every snapshot that is older than it, whoever holds it."""
+    first = Database(stage.cluster, stage.name, SETTINGS, fresh=False)
+    _ = first.control
+    second = stage.runner()
+    stage.until(at_lock=1)
+    first.session.execute(f"SET lock_timeout = {round(SHORT * 1000)}")
+    for number in range(5):
+        first.session.execute(f"CREATE INDEX CONCURRENTLY i{number} ON accounts (balance)".encode())
+    first.pause()
+    ended(second)
+    assert second.applied == ["000002", "000003"]

@@ -33,8 +33,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if _whole(config) and _cores() >= WORKERS:
         option.numprocesses = WORKERS
     if option.numprocesses and option.dist == "no" and not option.distload:
-        # Neighbours stay together, so that few of a module's servers and runs are made by both workers.
-        option.dist = "worksteal"
+        # No servers and no run of a module's are made by both workers. In order: what takes long comes before what is quick.
+        option.dist = "loadfile"
+        option.loadscopereorder = False
 
 
 def _whole(config: pytest.Config) -> bool:

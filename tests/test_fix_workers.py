@@ -9,6 +9,9 @@ import pytest
 from tests import fix_workers
 
 ROOT = Path(__file__).parents[1]
+FILES = ("test_one", "test_two")
+"""A worker takes a file, and then the next one."""
+
 TESTS = """
 import fcntl, os
 import pytest
@@ -25,7 +28,7 @@ def may(config, kind):
     return True
 
 def noted(config, name):
-    (config.rootpath / f"{name}-{getattr(config, 'workerinput', {}).get('workerid', 'none')}").write_text(
+    (config.rootpath / f"{name}{__name__}-{getattr(config, 'workerinput', {}).get('workerid', 'none')}").write_text(
         str(config.stash[_folder])
     )
 
@@ -48,17 +51,19 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makeini("[pytest]\ntestpaths = here\nmarkers = alone: alone\n")
     pytester.makeconftest("pytest_plugins = ['tests.fix_workers']\n")
-    pytester.mkdir("here").joinpath("test_it.py").write_text(TESTS, encoding="utf-8")
+    here = pytester.mkdir("here")
+    for name in FILES:
+        (here / f"{name}.py").write_text(TESTS, encoding="utf-8")
     return pytester
 
 
 def workers(suite: pytest.Pytester, *arguments: str) -> set[str]:
-    """Run it; the workers that were there. All five tests pass, with locks in one folder, which is gone."""
-    suite.runpytest_subprocess("-p", "no:faker", *arguments).assert_outcomes(passed=5)
+    """Run it; the workers that were there. All tests pass, with locks in one folder, which is gone."""
+    suite.runpytest_subprocess("-p", "no:faker", *arguments).assert_outcomes(passed=5 * len(FILES))
     notes = [note for name in ("ordinary", "alone") for note in suite.path.glob(f"{name}*-*")]
     [folder] = {note.read_text(encoding="utf-8") for note in notes}
     assert not Path(folder).exists()
-    assert len(notes) == 5
+    assert len(notes) == 5 * len(FILES)
     return {note.name.partition("-")[2] for note in notes}
 
 

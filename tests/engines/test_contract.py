@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import threading
 import time
+import uuid
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -263,7 +264,13 @@ def test_servers_are_reached_on_a_private_address(cluster: Cluster) -> None:
 
 def test_logs(cluster: Cluster) -> None:
     for role in ("primary", "replica"):
-        assert ("ready to accept" in cluster.logs(role)) == ("logs" in cluster.capabilities)
+        word = f"no number {uuid.uuid4().hex}"
+        with (
+            cluster.connect(cluster.maintenance_database, replica=role == "replica") as connection,
+            pytest.raises(psycopg.errors.InvalidTextRepresentation),
+        ):
+            connection.execute(f"SELECT '{word}'::int".encode())
+        assert (word in cluster.logs(role)) == ("logs" in cluster.capabilities)
 
 
 def test_the_environment_of_the_user_does_not_leak_in(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ class Cut:
     ``lock_timeout`` (``statement`` gave up behind an open writer of ``table``) or ``crash`` (the server stopped at internal
     commit ``stop`` of ``statement``, or when that had committed). ``whole``: the interrupted run had nothing left to do.
     ``left`` is what it left of itself, ``difference`` how the run after it differs from a clean one.
-    ``held``: the session, which lives on after a lock_timeout, still held an advisory lock.
+    ``held``: which statement took the advisory lock that the session, which lives on after a lock_timeout, still held.
     """
 
     how: str
@@ -29,7 +29,7 @@ class Cut:
     left: Difference = field(default_factory=Difference)
     retry: ServerError | None = None
     difference: Difference = field(default_factory=Difference)
-    held: bool = False
+    held: Statement | None = None
 
 
 @dataclass(frozen=True, slots=True)

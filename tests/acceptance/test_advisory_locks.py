@@ -25,7 +25,10 @@ INDEX = "DROP INDEX CONCURRENTLY IF EXISTS i;\nCREATE INDEX CONCURRENTLY i ON or
 HISTORIES = {
     # name: (up, down)
     "session": (f"SELECT pg_advisory_lock(7, -7);\n{ADD}SELECT pg_advisory_unlock(7, -7);\n", DOWN),
-    "tried": (f"SELECT pg_try_advisory_lock(9);\n{ADD}SELECT pg_advisory_unlock(9);\n", DOWN),
+    "tried": (
+        f"SELECT 'see pg_advisory_lock';\nSELECT pg_try_advisory_lock(9);\n{ADD}SELECT pg_advisory_unlock(9);\n",
+        DOWN,
+    ),
     "alone": (
         f"{ONE_BY_ONE}SELECT pg_advisory_lock(-1);\n{INDEX}SELECT pg_advisory_unlock(-1);\n",
         f"{ONE_BY_ONE}DROP INDEX CONCURRENTLY i;\n",
@@ -65,6 +68,9 @@ def test_a_lock_of_the_session_outlives_the_timeout(found: dict[str, list[dict[s
     assert (finding["code"], finding["severity"]) == ("PMG223", "warning")
     assert "cut short by lock_timeout at line" in finding["message"]
     assert "advisory_lock(" in finding["message"]
+    tries = name == "tried"
+    assert ("taken" if tries else "waits for the lock") in finding["effect"]
+    assert ("pg_try_advisory_xact_lock()" in finding["fix"]) is tries
 
 
 @pytest.mark.parametrize("name", ["transaction", "given_back"])

@@ -1,7 +1,7 @@
 """Advisory locks that a session still holds after its script failed.
 
-A lock of the session, unlike one of the transaction, outlives the error and the ROLLBACK; only the end of the session gives
-it back (https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS).
+A lock of the session, unlike one of the transaction, outlives the error and the ROLLBACK: ``pg_advisory_unlock``, DISCARD
+ALL or the end of the session give it back (https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_pgmigrate.model.evidence import Step
-    from pytest_pgmigrate.model.migration import Script
+    from pytest_pgmigrate.model.migration import Script, Statement
 
-_OF_SESSION = re.compile(r"\bpg_(?:try_)?advisory_lock(?:_shared)?\b", re.IGNORECASE)
+_OF_SESSION = re.compile(r"\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(", re.IGNORECASE)
 
 
 def may_hold(script: Script) -> bool:
@@ -21,6 +21,8 @@ def may_hold(script: Script) -> bool:
     return any(_OF_SESSION.search(chunk.text) for chunk in script.chunks)
 
 
-def held(step: Step) -> bool:
-    """Whether the step's session held an advisory lock at its end, when it was still there."""
-    return any(leak.name == "advisory lock" for leak in step.leaks)
+def held(step: Step, script: Script, failed: Statement) -> Statement | None:
+    """The statement that took what the step's session held at its end, ``failed`` where no text says so; None: it held none."""
+    if not any(leak.name == "advisory lock" for leak in step.leaks):
+        return None
+    return next((s for s in script.statements if _OF_SESSION.search(s.text)), failed)

@@ -121,7 +121,8 @@ class _Drill:
             if step.error is None or step.error.sqlstate != "55P03":
                 return None
             statement, index = self._failed(step)
-            found = Cut("lock_timeout", statement, index, table, held=_held.held(step))
+            holding = _held.held(step, self._context.migration.up, statement)
+            found = Cut("lock_timeout", statement, index, table, held=holding)
             return again(self._context, database, found, since)
         except psycopg.Error as error:
             self.notes.append(f"nothing could be tried behind a writer of {table}: {str(error).strip()}")

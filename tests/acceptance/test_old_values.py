@@ -15,7 +15,8 @@ CREATE = """CREATE TABLE orders (
     status TEXT NOT NULL,
     paid BOOLEAN NOT NULL DEFAULT false,
     note VARCHAR(30) NOT NULL,
-    price NUMERIC(10, 2) NOT NULL CHECK (price > 0)
+    price NUMERIC(10, 2) NOT NULL CHECK (price > 0),
+    customer INT NOT NULL CHECK (customer BETWEEN 1 AND 5)
 );
 """
 ALONE = "-- pgmigrate: no-transaction every batch commits on its own\n"
@@ -46,6 +47,21 @@ UPS = {
     "other_table": "CREATE TABLE picked AS SELECT 1::BIGINT AS id, 'old' AS status LIMIT 0;\n"
     "UPDATE orders SET status = 'new' FROM picked WHERE picked.id = orders.id AND picked.status = 'old' AND orders.id > 0;\n",
     "next_one": f"{SET}id = (SELECT id FROM orders WHERE status = 'old' ORDER BY id LIMIT 1);\n",
+    "best_of_each": "ALTER TABLE orders ADD COLUMN IF NOT EXISTS best BOOLEAN;\n"
+    + _turns("FOR c IN 1..5 LOOP", limit=3).format(end="")
+    .replace("status = 'new'", "best = true").replace("status = 'old' ORDER BY id", "customer = c ORDER BY price DESC, id"),
+    "newest": _turns("LOOP").format(end="        EXIT WHEN changed = 0;\n").replace(
+        "id FROM orders WHERE status = 'old' ORDER BY id",
+        "o.id FROM orders o WHERE o.status = 'old' AND EXISTS (SELECT FROM orders p WHERE p.status = 'old'"
+        " AND p.customer = o.customer AND p.id > o.id)",
+    ),
+    "newest_null": "ALTER TABLE orders ADD COLUMN IF NOT EXISTS closed BOOLEAN;\n"
+    + _turns("LOOP").format(end="        EXIT WHEN changed = 0;\n").replace("status = 'new'", "closed = true").replace(
+        "id FROM orders WHERE status = 'old' ORDER BY id",
+        "o.id FROM orders o WHERE o.closed IS NULL AND EXISTS (SELECT FROM orders p"
+        " WHERE p.customer = o.customer AND p.id > o.id)",
+    ),
+    "by_hand": f"{SET}id IN (17, 23, 42) AND price > 0 AND status = 'old';\n",
     # Rows that keep the old value.
     "gap": _ranges("id BETWEEN low AND low + 98"),
     "strictly": _ranges("id > low AND id < low + 100"),
@@ -57,6 +73,19 @@ UPS = {
     "flag": _turns("FOR n IN 1..3 LOOP").format(end="").replace("status = 'new'", "paid = true")
         .replace("status = 'old'", "NOT paid"),
 }  # fmt: skip
+
+SOUND = [
+    "whole",
+    "until_none",
+    "by_content",
+    "no_state",
+    "other_table",
+    "next_one",
+    "best_of_each",
+    "newest",
+    "newest_null",
+    "by_hand",
+]
 
 
 def _run(project: Path, names: list[str], *flags: str) -> Outcome:
@@ -82,7 +111,7 @@ def _found(outcome: Outcome, folder: str) -> list[dict[str, Any]]:
     return [f for f in outcome.document["findings"] if f["file"].startswith(f"{folder}/")]
 
 
-@pytest.mark.parametrize("name", ["whole", "until_none", "by_content", "no_state", "other_table", "next_one"])
+@pytest.mark.parametrize("name", SOUND)
 def test_what_changes_every_row_that_it_means_is_silent(outcome: Outcome, name: str) -> None:
     assert _found(outcome, name) == []
     assert outcome.parts(name)["000002_fill.up.sql"]["data"] == "passed"

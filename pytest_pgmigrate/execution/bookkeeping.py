@@ -29,7 +29,7 @@ _WRITTEN = re.compile(rf"\b(?:{_ADDS}|{_CHANGES})\s+{_NAME}", re.IGNORECASE)
 _MADE_OF = re.compile(rf"\b{_MAKES}\s+{_NAME}\s*(?:\([^()]*\)\s*)?AS\b", re.IGNORECASE)
 _STRING = r"[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$"
 _QUOTED = re.compile(rf'(?P<string>{_STRING})|(?P<name>"(?:[^"]|"")*")|--[^\n]*|/\*.*?\*/', re.DOTALL)
-_PIECE = re.compile(rf'(?:{_STRING}|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|[^;])+', re.DOTALL)
+_KEPT = re.compile(r"\0(\d+)\0")
 _DYNAMIC = re.compile(r"\bEXECUTE\b(?!\s+(?:FUNCTION|PROCEDURE)\b)", re.IGNORECASE)
 # What follows in a piece of a body is said or made there, not run.
 _NOT_RUN = re.compile(
@@ -103,18 +103,22 @@ def _code(text: str) -> str:
 
 def _run(text: str) -> str:
     """What the code runs: without comments, messages and what it only makes; with strings only where an EXECUTE is."""
-    strings = _DYNAMIC.search(_bare(text)) is not None
-    pieces = []
-    for piece in _PIECE.finditer(text):
-        bare = _bare(piece[0])
-        away = _NOT_RUN.search(bare)
-        pieces.append(bare[: away.start()] if away else _bare(piece[0], strings=strings))
-    return ";".join(pieces)
+    kept: list[tuple[str, bool]] = []
 
+    def aside(found: re.Match[str]) -> str:
+        if not (found["string"] or found["name"]):
+            return " "
+        kept.append((found[0], bool(found["string"])))
+        return f"\0{len(kept) - 1}\0"
 
-def _bare(text: str, *, strings: bool = False) -> str:
-    """Without comments, and without strings unless asked for."""
-    return _QUOTED.sub(lambda found: found["name"] or (strings and found["string"]) or " ", text)
+    bare = _QUOTED.sub(aside, text)
+    strings = _DYNAMIC.search(bare) is not None
+
+    def back(found: re.Match[str]) -> str:
+        said, string = kept[int(found[1])]
+        return said if strings or not string else " "
+
+    return _KEPT.sub(back, ";".join(_NOT_RUN.split(piece, maxsplit=1)[0] for piece in bare.split(";")))
 
 
 def _plain(name: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LITERAL = r"'(?:[^']|'')*'|-?\d+(?:\.\d+)?|\bTRUE\b|\bFALSE\b"
 _COMMENT = re.compile(r"('(?:[^']|'')*')|--[^\n]*|/\*.*?\*/", re.DOTALL)
-_PIECE = re.compile(r"(?:'(?:[^']|'')*'|[^';])+")
+_PIECE = re.compile(r"(?:'(?:[^']|'')*'|[^';]+)+")
 _UPDATE = re.compile(
     r"\bUPDATE\s+(?:ONLY\s+)?(?P<table>[\w.\"]+)(?:\s+(?:AS\s+)?(?!SET\b)\w+)?\s+SET\s+(?P<set>.*?)(?=\bWHERE\b|\bFROM\b|$)",
     re.IGNORECASE | re.DOTALL,

@@ -61,8 +61,22 @@ UPS = {
         "o.id FROM orders o WHERE o.closed IS NULL AND EXISTS (SELECT FROM orders p"
         " WHERE p.customer = o.customer AND p.id > o.id)",
     ),
+    "newest_window": "ALTER TABLE orders ADD COLUMN IF NOT EXISTS closed BOOLEAN;\n"
+    + _turns("LOOP").format(end="        EXIT WHEN changed = 0;\n").replace("status = 'new'", "closed = true").replace(
+        "id FROM orders WHERE status = 'old' ORDER BY id",
+        "id FROM (SELECT id, row_number() OVER (PARTITION BY customer ORDER BY id DESC) AS place"
+        " FROM orders WHERE closed IS NULL) x WHERE place > 1",
+    ),
+    "newest_not_in": "ALTER TABLE orders ADD COLUMN IF NOT EXISTS closed BOOLEAN;\n"
+    + _turns("LOOP").format(end="        EXIT WHEN changed = 0;\n").replace("status = 'new'", "closed = true").replace(
+        "status = 'old' ORDER BY id",
+        "closed IS NULL AND id NOT IN (SELECT max(id) FROM orders GROUP BY customer)",
+    ),
     "by_hand": f"{SET}id IN (17, 23, 42) AND price > 0 AND status = 'old';\n",
     # Rows that keep the old value.
+    "numbered": "ALTER TABLE orders ADD COLUMN IF NOT EXISTS place INT;\n"
+    + _ranges("x.id = orders.id AND orders.id BETWEEN low AND low + 98", more="").replace("status = 'new' WHERE", "place = x.n"
+        " FROM (SELECT id, row_number() OVER (PARTITION BY customer ORDER BY id) AS n FROM orders) x WHERE"),
     "gap": _ranges("id BETWEEN low AND low + 98"),
     "strictly": _ranges("id > low AND id < low + 100"),
     "once": f"{SET}id IN (SELECT o.id FROM orders o WHERE o.status = 'old' LIMIT 40);\n",
@@ -141,6 +155,11 @@ def test_rows_that_keep_the_old_value_are_counted(outcome: Outcome, name: str, l
 def test_a_flag_is_a_value_too(outcome: Outcome) -> None:
     [finding] = _found(outcome, "flag")
     assert "leaves paid false in" in finding["message"]
+
+
+def test_a_number_among_others_is_a_value_to_fill_in(outcome: Outcome) -> None:
+    [finding] = _found(outcome, "numbered")
+    assert "leaves place NULL in" in finding["message"]
 
 
 def test_a_fixed_number_of_batches_is_enough_for_a_table_that_is_known_to_be_small(tmp_path: Path) -> None:

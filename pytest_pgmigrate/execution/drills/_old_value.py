@@ -24,8 +24,12 @@ _UPDATE = re.compile(
     r"\bUPDATE\s+(?:ONLY\s+)?(?P<table>[\w.\"]+)(?:\s+(?:AS\s+)?(?!SET\b)\w+)?\s+SET\s+(?P<set>.*?)(?=\bWHERE\b|\bFROM\b|$)",
     re.IGNORECASE | re.DOTALL,
 )
+_AFTER = (
+    r"(?:SET|WHERE|ON|USING|(?:INNER|LEFT|RIGHT|FULL|CROSS|NATURAL)|JOIN|TABLESAMPLE|GROUP|HAVING|WINDOW|ORDER|LIMIT|OFFSET"
+    r"|FETCH|FOR|UNION|EXCEPT|INTERSECT|INTO|RETURNING|LOOP)\b"
+)
 _SOURCE = re.compile(
-    r"\b(?:FROM|JOIN|UPDATE)\s+(?:ONLY\s+)?(?P<name>[\w.\"]+)(?:\s+(?:AS\s+)?(?P<alias>(?!SET\b|WHERE\b|ON\b)\w+))?",
+    rf"\b(?:FROM|JOIN|UPDATE)\s+(?:ONLY\s+)?(?P<name>[\w.\"]+)(?:\s+(?:AS\s+)?(?!{_AFTER})(?P<alias>\w+))?",
     re.IGNORECASE,
 )
 _WITH = re.compile(r"(?P<name>\w+)\s+AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\(", re.IGNORECASE)

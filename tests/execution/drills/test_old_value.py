@@ -32,6 +32,11 @@ SET = "UPDATE orders SET status = 'new' WHERE"
             "'old'",
         ),
         (
+            f"{SET} id IN (SELECT id FROM orders WHERE status = 'old' AND id < (SELECT max(id) FROM orders LIMIT 1) LIMIT 5);",
+            "status",
+            "'old'",
+        ),
+        (
             "FOR r IN SELECT id FROM orders WHERE status = 'old' LOOP\n UPDATE orders SET status = 'new' WHERE id = r.id;",
             "status",
             "'old'",

@@ -98,6 +98,8 @@ SOUND = [
     "best_of_each",
     "newest",
     "newest_null",
+    "newest_window",
+    "newest_not_in",
     "by_hand",
 ]
 

@@ -46,6 +46,9 @@ _LIMIT = re.compile(r"\bLIMIT\s+(?P<limit>\d[\d_]*)\b", re.IGNORECASE)
 # One row is compared with others: in a window, a group, the first of each.
 _AMONG = re.compile(r"\bOVER\s*[(\w]|\bGROUP\s+BY\b|\bDISTINCT\s+ON\b", re.IGNORECASE)
 _COMPARED = re.compile(r"\b(?P<one>\w+)\.\"?\w+\"?\s*(?:[<>!]?=|<>|[<>])\s*(?P<other>\w+)\.", re.IGNORECASE)
+# All but the first of each: by its place in a window, or not among the best.
+_PLACE = re.compile(r"\bOVER\s*\([^()]*\bPARTITION\s+BY\b[^()]*\)\s*(?:AS\s+)?\"?(?P<name>\w+)", re.IGNORECASE)
+_BEST = r"\bNOT\s+IN\s*\(\s*SELECT\s+(?:max\s*\(|min\s*\(|DISTINCT\s+ON\b)[^;]*?\bFROM\s+(?:\w+\.)?\"?{}\b"
 _STRING = re.compile(r"'(?:[^']|'')*'")
 # In front of a condition, or of the parenthesis it stands in, these turn it round.
 _NOT = re.compile(r"(?:\bNOT(?:\s+(?:EXISTS|IN))?|(?:<>|!=)\s*ALL|\bEXCEPT)\s*$", re.IGNORECASE)
@@ -186,7 +189,12 @@ def _turned(before: str) -> bool:
 
 
 def _joined(piece: str, table: str, names: set[str]) -> bool:
-    """Whether a piece of SQL compares rows of the table with one another under two names."""
+    """Whether a piece of SQL compares rows of the table with one another: under two names, or with the best of them."""
+    places = (found["name"] for found in _PLACE.finditer(piece))
+    if any(re.search(rf"\b{re.escape(place)}\b\"?\s*(?:[<>!]?=|<>|[<>])\s*\d", piece) for place in places):
+        return True
+    if re.search(_BEST.format(re.escape(table)), piece, re.IGNORECASE):
+        return True
     read = [f for f in _SOURCE.finditer(piece) if f["name"].replace('"', "").rpartition(".")[2].lower() == table]
     beside = {(f["alias"] or table).lower() for f in read if not f[0].upper().startswith("UPDATE")}
     pairs = ({found["one"].lower(), found["other"].lower()} for found in _COMPARED.finditer(piece))

@@ -45,7 +45,7 @@ class NotFilledWarning(UserWarning):
 
 
 class NotCapturedWarning(UserWarning):
-    """The queries of a user's own tests were to be kept, and could not be."""
+    """The queries of a user's own tests were to be kept, and some or all could not be."""
 
 
 class ReplicaBehind(ExecutionError):

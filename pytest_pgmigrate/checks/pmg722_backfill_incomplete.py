@@ -25,9 +25,10 @@ def backfill_incomplete(evidence: MigrationEvidence, settings: Settings) -> Iter
     rows than two batches (the largest number up to 10,000 in its text), with a gap in the keys wider than a batch and with
     keys below zero where the schema allows them. Rows that stay NULL are left out if a second run fills them, or the same
     rows are filled under other keys, or without the other rows; rows that have no value for what is in them are not.
-    Rows with keys below zero alone are a warning. Likewise where the UPDATE asks for one value of the column it sets
-    (SET status = 'new' … WHERE status = 'old'): all rows have the old value then, and none may keep it. A loop with a
-    fixed number of turns is tried on more rows than all its batches take, up to 20,000.
+    Rows with keys below zero alone are a warning. Likewise where the UPDATE, in a loop or with a LIMIT, asks for one value
+    of the column it sets (SET status = 'new' … WHERE status = 'old'): all rows have the old value then, and none may keep
+    it. A loop with a fixed number of turns, whose variable only counts them, is tried on more rows than all its batches
+    take, up to 20,000. Rows that are told by other rows of the table (a newer one of the same customer) are not judged.
 
     How to fix:
     Let the batches run over all keys there are, from min to max, both included, and end only behind the last key, not

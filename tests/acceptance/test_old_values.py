@@ -15,7 +15,8 @@ CREATE = """CREATE TABLE orders (
     status TEXT NOT NULL,
     paid BOOLEAN NOT NULL DEFAULT false,
     note VARCHAR(30) NOT NULL,
-    price NUMERIC(10, 2) NOT NULL CHECK (price > 0)
+    price NUMERIC(10, 2) NOT NULL CHECK (price > 0),
+    customer INT NOT NULL CHECK (customer BETWEEN 1 AND 5)
 );
 """
 ALONE = "-- pgmigrate: no-transaction every batch commits on its own\n"
@@ -46,7 +47,36 @@ UPS = {
     "other_table": "CREATE TABLE picked AS SELECT 1::BIGINT AS id, 'old' AS status LIMIT 0;\n"
     "UPDATE orders SET status = 'new' FROM picked WHERE picked.id = orders.id AND picked.status = 'old' AND orders.id > 0;\n",
     "next_one": f"{SET}id = (SELECT id FROM orders WHERE status = 'old' ORDER BY id LIMIT 1);\n",
+    "best_of_each": "ALTER TABLE orders ADD COLUMN IF NOT EXISTS best BOOLEAN;\n"
+    + _turns("FOR c IN 1..5 LOOP", limit=3).format(end="")
+    .replace("status = 'new'", "best = true").replace("status = 'old' ORDER BY id", "customer = c ORDER BY price DESC, id"),
+    "newest": _turns("LOOP").format(end="        EXIT WHEN changed = 0;\n").replace(
+        "id FROM orders WHERE status = 'old' ORDER BY id",
+        "o.id FROM orders o WHERE o.status = 'old' AND EXISTS (SELECT FROM orders p WHERE p.status = 'old'"
+        " AND p.customer = o.customer AND p.id > o.id)",
+    ),
+    "newest_null": "ALTER TABLE orders ADD COLUMN IF NOT EXISTS closed BOOLEAN;\n"
+    + _turns("LOOP").format(end="        EXIT WHEN changed = 0;\n").replace("status = 'new'", "closed = true").replace(
+        "id FROM orders WHERE status = 'old' ORDER BY id",
+        "o.id FROM orders o WHERE o.closed IS NULL AND EXISTS (SELECT FROM orders p"
+        " WHERE p.customer = o.customer AND p.id > o.id)",
+    ),
+    "newest_window": "ALTER TABLE orders ADD COLUMN IF NOT EXISTS closed BOOLEAN;\n"
+    + _turns("LOOP").format(end="        EXIT WHEN changed = 0;\n").replace("status = 'new'", "closed = true").replace(
+        "id FROM orders WHERE status = 'old' ORDER BY id",
+        "id FROM (SELECT id, row_number() OVER (PARTITION BY customer ORDER BY id DESC) AS place"
+        " FROM orders WHERE closed IS NULL) x WHERE place > 1",
+    ),
+    "newest_not_in": "ALTER TABLE orders ADD COLUMN IF NOT EXISTS closed BOOLEAN;\n"
+    + _turns("LOOP").format(end="        EXIT WHEN changed = 0;\n").replace("status = 'new'", "closed = true").replace(
+        "status = 'old' ORDER BY id",
+        "closed IS NULL AND id NOT IN (SELECT max(id) FROM orders GROUP BY customer)",
+    ),
+    "by_hand": f"{SET}id IN (17, 23, 42) AND price > 0 AND status = 'old';\n",
     # Rows that keep the old value.
+    "numbered": "ALTER TABLE orders ADD COLUMN IF NOT EXISTS place INT;\n"
+    + _ranges("x.id = orders.id AND orders.id BETWEEN low AND low + 98", more="").replace("status = 'new' WHERE", "place = x.n"
+        " FROM (SELECT id, row_number() OVER (PARTITION BY customer ORDER BY id) AS n FROM orders) x WHERE"),
     "gap": _ranges("id BETWEEN low AND low + 98"),
     "strictly": _ranges("id > low AND id < low + 100"),
     "once": f"{SET}id IN (SELECT o.id FROM orders o WHERE o.status = 'old' LIMIT 40);\n",
@@ -57,6 +87,21 @@ UPS = {
     "flag": _turns("FOR n IN 1..3 LOOP").format(end="").replace("status = 'new'", "paid = true")
         .replace("status = 'old'", "NOT paid"),
 }  # fmt: skip
+
+SOUND = [
+    "whole",
+    "until_none",
+    "by_content",
+    "no_state",
+    "other_table",
+    "next_one",
+    "best_of_each",
+    "newest",
+    "newest_null",
+    "newest_window",
+    "newest_not_in",
+    "by_hand",
+]
 
 
 def _run(project: Path, names: list[str], *flags: str) -> Outcome:
@@ -82,7 +127,7 @@ def _found(outcome: Outcome, folder: str) -> list[dict[str, Any]]:
     return [f for f in outcome.document["findings"] if f["file"].startswith(f"{folder}/")]
 
 
-@pytest.mark.parametrize("name", ["whole", "until_none", "by_content", "no_state", "other_table", "next_one"])
+@pytest.mark.parametrize("name", SOUND)
 def test_what_changes_every_row_that_it_means_is_silent(outcome: Outcome, name: str) -> None:
     assert _found(outcome, name) == []
     assert outcome.parts(name)["000002_fill.up.sql"]["data"] == "passed"
@@ -112,6 +157,11 @@ def test_rows_that_keep_the_old_value_are_counted(outcome: Outcome, name: str, l
 def test_a_flag_is_a_value_too(outcome: Outcome) -> None:
     [finding] = _found(outcome, "flag")
     assert "leaves paid false in" in finding["message"]
+
+
+def test_a_number_among_others_is_a_value_to_fill_in(outcome: Outcome) -> None:
+    [finding] = _found(outcome, "numbered")
+    assert "leaves place NULL in" in finding["message"]
 
 
 def test_a_fixed_number_of_batches_is_enough_for_a_table_that_is_known_to_be_small(tmp_path: Path) -> None:

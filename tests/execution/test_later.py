@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pytest_pgmigrate.execution import later
+from pytest_pgmigrate.execution.bookkeeping import bookkeeping
 from pytest_pgmigrate.execution.database import Database
 from pytest_pgmigrate.model.cluster import Cluster
 from pytest_pgmigrate.model.evidence import LaterRows, LostRows
@@ -259,3 +260,45 @@ def test_a_new_table_that_only_the_application_writes_to_is_filled(examine: Exam
     found = examine(MIRRORED, up, down + "DELETE FROM copied c USING gone WHERE c.id = gone.id;")
     [lost] = [one for one in found.lost if one.kind == "before"]
     assert (lost.table, lost.missing) == ("public.copied", 20)
+
+
+SAID = """CREATE TABLE orders (id integer PRIMARY KEY);
+CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN INSERT INTO called VALUES (1); RETURN NEW; END $f$;
+COMMENT ON TABLE commented IS 'Each UPDATE commented carries its author';
+ALTER TABLE defaulted ADD COLUMN hint text DEFAULT 'insert into defaulted';
+DO $$ BEGIN RAISE NOTICE 'now; copy raised'; END $$;
+CREATE RULE also AS ON INSERT TO orders DO ALSO INSERT INTO ruled VALUES (1);
+DO $$ BEGIN CREATE TRIGGER t AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION audit(); END $$;
+INSERT INTO spaced VALUES (1); DELETE FROM spaced;
+INSERT INTO public . "Quo ted" SELECT 1 WHERE 'update inserted' = '';
+DO 'BEGIN EXECUTE ''INSERT INTO doubled SELECT 1 WHERE false''; RAISE NOTICE ''copy inserted''; END';
+DO $$ DECLARE q text := 'UPDATE executed SET id = 2; -- that is all'; BEGIN EXECUTE q; END $$;
+CREATE PROCEDURE fill() LANGUAGE sql BEGIN ATOMIC INSERT INTO atomic SELECT 1 WHERE false; END;
+CALL fill(); DROP PROCEDURE fill();
+"""
+
+
+def test_only_what_a_migration_runs_is_its_own_writing(database: Database, make_history: MakeHistory) -> None:
+    """Text in comments, defaults and messages, rules and functions of triggers write nothing by themselves."""
+    names = ["commented", "defaulted", "raised", "ruled", "called", "inserted"]
+    own = ["spaced", "Quo ted", "doubled", "executed", "atomic"]
+    made = "".join(f'CREATE TABLE "{name}" (id integer);\n' for name in [*names, *own])
+    [migration] = make_history((made + SAID, "SELECT 1;")).migrations
+    database.control.execute((made + SAID).encode())
+    assert bookkeeping(database.control, migration, [f"public.{name}" for name in [*names, *own]]) == tuple(
+        f"public.{name}" for name in own
+    )
+
+
+def test_what_an_extension_brings_is_no_routine_of_the_migrations(
+    database: Database, make_history: MakeHistory
+) -> None:
+    up = "CREATE TABLE noted (id integer); SELECT write_noted() WHERE false;"
+    database.control.execute(
+        "CREATE EXTENSION pg_trgm; CREATE TABLE noted (id integer);"
+        "CREATE FUNCTION write_noted() RETURNS void LANGUAGE sql AS 'INSERT INTO noted VALUES (1)'"
+    )
+    [migration] = make_history((up, "DROP TABLE noted;")).migrations
+    assert bookkeeping(database.control, migration, ["public.noted"]) == ("public.noted",)
+    database.control.execute("ALTER EXTENSION pg_trgm ADD FUNCTION write_noted()")
+    assert bookkeeping(database.control, migration, ["public.noted"]) == ()

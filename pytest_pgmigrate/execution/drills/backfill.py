@@ -32,12 +32,11 @@ PART = Part.DATA
 _SHOWN = 5
 # What can leave rows out for their number or their key: a loop, a limit, a key compared with a number.
 _PARTIAL = re.compile(r"\bLOOP\b|\bLIMIT\b|\bFETCH\b|\bBETWEEN\b|[<>]=?\s*-?\d|%\s*\d|\bmod\s*\(", re.IGNORECASE)
+# One value is put in place of another by hand as well: what a loop or a limit leaves, nobody picked.
+_BATCHED = re.compile(r"\bLOOP\b|\bLIMIT\b|\bFETCH\b", re.IGNORECASE)
 _ROUTINES = """
 SELECT p.proname, p.prosrc FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
  WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname <> ALL (%s)
-"""
-_COLUMNS = """
-SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
 """
 _TABLES = """
 SELECT c.oid, n.nspname || '.' || c.relname FROM pg_catalog.pg_class c
@@ -54,9 +53,9 @@ _IN_TRANSACTION = re.compile(r"\b(COMMIT|ROLLBACK)\b", re.IGNORECASE)
 def run(context: Context) -> BackfillEvidence | None:
     """Try the first column that the up fills in batches, else the first whose old value it replaces so; None without."""
     written = list(_partial(context))
-    for find in (_target, _old_value.target_of):
+    for find, made in ((_target, _PARTIAL), (_old_value.target_of, _BATCHED)):
         for statement, text, oid, table in written:
-            found = find(context, oid, table, text)
+            found = find(context, oid, table, text) if made.search(text) else None
             if found is not None:
                 target, existing = found
                 try:
@@ -100,7 +99,7 @@ def _text_of(context: Context, statement: Statement) -> str:
 
 def _target(context: Context, oid: int, table: str, text: str) -> tuple[Target, bool] | None:
     """The column that has fewer NULLs after the up, or would get values by its text, and whether it was there before."""
-    if table.count(".") != 1:
+    if table.count(".") != 1 or _old_value.looks_at_others(text, table):
         return None
     base = context.space.connect_base()
     try:
@@ -128,7 +127,7 @@ def _target(context: Context, oid: int, table: str, text: str) -> tuple[Target, 
 
 def _nulls(connection: psycopg.Connection[Any], oid: int, table: str) -> dict[str, int]:
     """Rows without a value by column; under "" all rows. Generated columns are left out."""
-    names = [name for (name,) in connection.execute(_COLUMNS, (oid,)).fetchall()]
+    names = [name for (name,) in connection.execute(_old_value.COLUMNS, (oid,)).fetchall()]
     counts = [sql.SQL("count(*) FILTER (WHERE {} IS NULL)").format(sql.Identifier(name)) for name in names]
     query = sql.SQL("SELECT count(*), {} FROM {}").format(
         sql.SQL(", ").join(counts), sql.Identifier(*table.split(".", 1))

@@ -143,11 +143,19 @@ class Database:
         return self.reader.read()
 
     def run(
-        self, name: str, migration: Migration, direction: Direction, *, watched: bool, made: Collection[str] = ()
+        self,
+        name: str,
+        migration: Migration,
+        direction: Direction,
+        *,
+        watched: bool,
+        made: Collection[str] = (),
+        goes_on: bool = False,
     ) -> Step:
         """Run one direction of a migration, note it for the ledger, and give a session up that it left dirty.
 
-        ``made``: tables that count as new when watched, in a down those that the up made.
+        ``made``: tables that count as new when watched, in a down those that the up made. ``goes_on``: the script is not
+        over, and what follows needs what it set in its session and its temporary tables.
         """
         script = migration.up if direction is Direction.UP else migration.down
         if script is None:
@@ -168,7 +176,8 @@ class Database:
         step = self._runner.run(name, direction, script, watched=watched, made=made)
         if self._ledger is not None:
             self._ledger.note(migration, step)
-        if step.leaks or session.closed:
+        # A transaction left open has been rolled back: what follows cannot stand in its place.
+        if session.closed or any(not goes_on or leak.name == "transaction" for leak in step.leaks):
             self._drop_session()
         return step
 

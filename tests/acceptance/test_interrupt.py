@@ -27,6 +27,18 @@ BEGIN
         COMMIT;
     END LOOP;
 END $$;"""
+# What a batch needs stands in the session only.
+FROM_PATH = MARKED.replace("CREATE TABLE IF NOT EXISTS copies", "CREATE TABLE IF NOT EXISTS app.copies")
+FROM_TEMPORARY = """CREATE TABLE IF NOT EXISTS copies (order_id BIGINT NOT NULL);
+CREATE TEMP TABLE todo AS SELECT id FROM orders WHERE (SELECT count(*) FROM copies) < (SELECT count(*) FROM orders);
+DO $$
+BEGIN
+    FOR part IN 0..3 LOOP
+        INSERT INTO copies (order_id) SELECT id FROM todo WHERE id % 4 = part;
+        COMMIT;
+    END LOOP;
+END $$;
+DROP TABLE todo;"""
 HISTORIES = {
     # name: (up, down); each sent statement by statement
     "accepts": (
@@ -47,6 +59,13 @@ HISTORIES = {
         "ALTER TABLE orders DROP COLUMN a, DROP COLUMN b;",
     ),
     "doubled": (MARKED.format(more=""), "DROP TABLE copies;"),
+    "by_path": (
+        "CREATE SCHEMA IF NOT EXISTS app;\nSET search_path = app, public;\n"
+        + FROM_PATH.format(more="")
+        + "\nRESET search_path;",
+        "DROP SCHEMA app CASCADE;",
+    ),
+    "by_temporary": (FROM_TEMPORARY, "DROP TABLE copies;"),
     "once": (
         MARKED.format(more=" AND NOT EXISTS (SELECT FROM copies WHERE order_id = orders.id)"),
         "DROP TABLE copies;",
@@ -92,6 +111,14 @@ def test_what_stands_being_run_again_is_silent(outcome: Outcome, name: str) -> N
         ("rebuilt", "PMG221", "warning", 2, "the up succeeds and leaves orders_pkey_ccnew"),
         ("plain", "PMG220", "warning", 2, "cut short after line 2 or at 1 other place, the up cannot be run again"),
         ("doubled", "PMG222", "error", 3, "run again, the up gives something else than a clean run: public.copies"),
+        ("by_path", "PMG222", "error", 5, "run again, the up gives something else than a clean run: app.copies"),
+        (
+            "by_temporary",
+            "PMG222",
+            "error",
+            4,
+            "run again, the up gives something else than a clean run: public.copies",
+        ),
     ],
 )
 def test_an_interruption_is_told_from_a_clean_run(
@@ -102,11 +129,12 @@ def test_an_interruption_is_told_from_a_clean_run(
     assert words in found["message"]
 
 
-def test_batches_are_cut_at_their_first_and_their_last_but_one(outcome: Outcome) -> None:
-    (found,) = _found(outcome, "doubled")
+@pytest.mark.parametrize(("name", "line"), [("doubled", 3), ("by_path", 5), ("by_temporary", 4)])
+def test_batches_are_cut_at_their_first_and_their_last_but_one(outcome: Outcome, name: str, line: int) -> None:
+    (found,) = _found(outcome, name)
     assert [cut for cut in found["observed"]["cuts"] if cut.startswith("at commit")] == [
-        "at commit 1 of line 3",
-        "at commit 3 of line 3",
+        f"at commit 1 of line {line}",
+        f"at commit 3 of line {line}",
     ]
 
 

@@ -54,10 +54,13 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
-def run_cut(context: Context, database: Database, script: Script) -> Step:
-    """Run a part of the up, statement by statement inside the rule of the user's tool."""
+def run_cut(context: Context, database: Database, script: Script, *, goes_on: bool = False) -> Step:
+    """Run a part of the up, statement by statement inside the rule of the user's tool.
+
+    ``goes_on``: the next statement will be sent in the same session.
+    """
     migration = replace(context.migration, up=script)
-    return database.run("up cut short", migration, Direction.UP, watched=True)
+    return database.run("up cut short", migration, Direction.UP, watched=True, goes_on=goes_on)
 
 
 def again(context: Context, database: Database, cut: Cut, since: str, unlogged: Collection[str] = ()) -> Cut:

@@ -36,10 +36,13 @@ def standing(connection: psycopg.Connection[Any]) -> Standing:
     return {names[index]: (last, called) for index, last, called in rows}
 
 
-def put_back(connection: psycopg.Connection[Any], stood: Standing) -> bool:
-    """Set what has moved back to where it stood; whether anything had. Raises psycopg.Error."""
+def moved(connection: psycopg.Connection[Any], stood: Standing) -> Standing:
+    """Sequences that stand elsewhere now, with where they stood. Raises psycopg.Error."""
     now = standing(connection)
-    moved = {name: value for name, value in stood.items() if now.get(name, value) != value}
-    for name, value in moved.items():
+    return {name: value for name, value in stood.items() if now.get(name, value) != value}
+
+
+def put_back(connection: psycopg.Connection[Any], stood: Standing) -> None:
+    """Set what has moved back to where it stood. Raises psycopg.Error."""
+    for name, value in moved(connection, stood).items():
         connection.execute("SELECT pg_catalog.setval(%s::regclass, %s, %s)", (name, *value))
-    return bool(moved)

@@ -66,6 +66,23 @@ HISTORIES = {
         "DROP SCHEMA app CASCADE;",
     ),
     "by_temporary": (FROM_TEMPORARY, "DROP TABLE copies;"),
+    # The numbers that were drawn are not taken back with the rows.
+    "numbered": (
+        "CREATE SEQUENCE IF NOT EXISTS numbers;\n"
+        "CREATE TABLE IF NOT EXISTS numbered (order_id BIGINT PRIMARY KEY, number BIGINT NOT NULL);\n"
+        "BEGIN;\nINSERT INTO numbered SELECT id, nextval('numbers') FROM (SELECT id FROM orders o WHERE NOT EXISTS"
+        " (SELECT FROM numbered n WHERE n.order_id = o.id) ORDER BY id) o;\n"
+        "ALTER TABLE orders ADD COLUMN IF NOT EXISTS a INT;\nCOMMIT;",
+        "DROP TABLE numbered;\nDROP SEQUENCE numbers;\nALTER TABLE orders DROP COLUMN a;",
+    ),
+    "numbered_twice": (
+        "CREATE SEQUENCE IF NOT EXISTS numbers;\n"
+        "CREATE TABLE IF NOT EXISTS numbered (order_id BIGINT, number BIGINT, finished BOOLEAN);\n"
+        "INSERT INTO numbered SELECT id, nextval('numbers'), false FROM orders"
+        " WHERE NOT EXISTS (SELECT FROM numbered WHERE finished);\n"
+        "UPDATE numbered SET finished = true WHERE NOT finished;",
+        "DROP TABLE numbered;\nDROP SEQUENCE numbers;",
+    ),
     "once": (
         MARKED.format(more=" AND NOT EXISTS (SELECT FROM copies WHERE order_id = orders.id)"),
         "DROP TABLE copies;",
@@ -98,7 +115,7 @@ def _found(outcome: Outcome, folder: str) -> list[dict[str, Any]]:
     return [f for f in outcome.document["findings"] if f["file"].startswith(f"{folder}/") and f["severity"] != "info"]
 
 
-@pytest.mark.parametrize("name", ["repaired", "careful", "once"])
+@pytest.mark.parametrize("name", ["repaired", "careful", "once", "numbered"])
 def test_what_stands_being_run_again_is_silent(outcome: Outcome, name: str) -> None:
     assert _found(outcome, name) == []
     assert outcome.parts(name)["000002_change.up.sql"]["interrupt"] == "passed"
@@ -111,6 +128,7 @@ def test_what_stands_being_run_again_is_silent(outcome: Outcome, name: str) -> N
         ("rebuilt", "PMG221", "warning", 2, "the up succeeds and leaves orders_pkey_ccnew"),
         ("plain", "PMG220", "warning", 2, "cut short after line 2 or at 1 other place, the up cannot be run again"),
         ("doubled", "PMG222", "error", 3, "run again, the up gives something else than a clean run: public.copies"),
+        ("numbered_twice", "PMG222", "error", 4, "public.numbered: 40 rows, were 20"),
         ("by_path", "PMG222", "error", 5, "run again, the up gives something else than a clean run: app.copies"),
         (
             "by_temporary",

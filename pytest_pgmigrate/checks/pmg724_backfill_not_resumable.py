@@ -22,7 +22,8 @@ def backfill_not_resumable(evidence: MigrationEvidence, settings: Settings) -> I
 
     How it is measured:
     On more rows than two of its batches, in a clone: once from start to end; once cut by an error in its second
-    batch, and run again. Then all tables must hold the same rows, clocks aside. Where a second run changes something
+    batch, and run again. Then all tables must hold the same rows, clocks and the
+    numbers that were drawn from a sequence and lost aside. Where a second run changes something
     without a cut, PMG203 says it.
 
     How to fix:

@@ -18,7 +18,7 @@ from pytest_pgmigrate.execution.states.line import Line
 from pytest_pgmigrate.model.migration import Direction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     import psycopg
 
@@ -144,11 +144,21 @@ class Database:
         return self.reader.read()
 
     def run(
-        self, name: str, migration: Migration, direction: Direction, *, watched: bool, made: Collection[str] = ()
+        self,
+        name: str,
+        migration: Migration,
+        direction: Direction,
+        *,
+        watched: bool,
+        made: Collection[str] = (),
+        goes_on: bool = False,
+        at_rest: Callable[[], None] | None = None,
     ) -> Step:
         """Run one direction of a migration, note it for the ledger, and give a session up that it left dirty.
 
-        ``made``: tables that count as new when watched, in a down those that the up made.
+        ``made``: tables that count as new when watched, in a down those that the up made. ``goes_on``: the script is not
+        over, and what follows needs what it set in its session and its temporary tables. ``at_rest``: called wherever
+        everything that ran has been committed, but for commits inside a statement.
         """
         script = migration.up if direction is Direction.UP else migration.down
         if script is None:
@@ -166,10 +176,12 @@ class Database:
                 blocking=self._blocking if self._watch.blocking else None,
                 pace=self._pace,
             )
+        self._runner.at_rest = at_rest
         step = self._runner.run(name, direction, script, watched=watched, made=made)
         if self._ledger is not None:
             self._ledger.note(migration, step)
-        if step.leaks or session.closed:
+        # A transaction left open has been rolled back: what follows cannot stand in its place.
+        if session.closed or any(not goes_on or leak.name == "transaction" for leak in step.leaks):
             self._drop_session()
         return step
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -75,10 +76,19 @@ class Gate:
         except ServerStopped:
             raise
         except BaseException:
-            self._disarm()
+            # Whoever stopped the server and failed then left nobody to take the setting back from.
+            with suppress(ExecutionError, psycopg.Error):
+                self._disarm()
             raise
         self._disarm()
         return answer
+
+    def open(self) -> None:
+        """Hold no further commit, for an ``at_stop`` that ends the session: one with temporary tables commits as it goes.
+
+        Nothing wakes it there but the setting: a session on its way out takes no cancel. Raises ExecutionError.
+        """
+        self._set(_RESET)
 
     # -- arming -----------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,8 @@ class Runner:
     ``line`` is a second connection; without it no statement is looked at on its own. ``gated``: whether commits may be
     held on this server; ``oracle``: reads its WAL; ``blocking``: tries the application's statements; ``after``: called
     with each statement that was sent on its own and passed; ``pace``: waits for the replica before each chunk, and before
-    each statement that is sent as one.
+    each statement that is sent as one. ``at_rest``, which the owner may set: called before each chunk and after each
+    statement sent on its own, while no transaction is open.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Runner:
         self.blocking = blocking
         self.after = after
         self.pace = pace
+        self.at_rest: Callable[[], None] | None = None
         self._settings: Mapping[str, str] | None = None
 
     def run(
@@ -121,6 +123,7 @@ class Runner:
             if done.error is None and not self.session.closed:
                 if self.pace is not None:
                     self.pace.wait(str(chunk.place(0)))
+                self._rest()
                 self._chunk(chunk, done, watched)
         seconds = time.perf_counter() - clock
         if done.watcher is not None:
@@ -201,7 +204,12 @@ class Runner:
         done.runs.append(StatementRun(statement, seconds, answer.tags[-1] if answer.tags else ""))
         if self.after is not None:
             self.after(statement)
+        self._rest()
         return True
+
+    def _rest(self) -> None:
+        if self.at_rest is not None and self.session.info.transaction_status is TransactionStatus.IDLE:
+            self.at_rest()
 
     def _alone(self, chunk: Chunk, statement: Statement, done: _Pass, watcher: Watcher) -> bool:
         clock = time.perf_counter()

@@ -47,6 +47,18 @@ def _loop(exit_when: str, limit: int = 50) -> str:
     )
 
 
+def _numbered(where: str) -> str:
+    """Row by row, four to a batch."""
+    return (
+        "CREATE SEQUENCE IF NOT EXISTS handles;\n"
+        "DO $$ DECLARE changed INTEGER := 0; account BIGINT; BEGIN\n"
+        f"    FOR account IN SELECT id FROM accounts {where} ORDER BY id LOOP\n"
+        "        UPDATE accounts SET handle = nextval('handles') WHERE id = account;\n"
+        "        changed := changed + 1;\n        IF changed % 4 = 0 THEN COMMIT; END IF;\n"
+        "    END LOOP;\nEND $$;\n"
+    )
+
+
 KEYED = RECORD.replace("BIGINT,", "BIGINT PRIMARY KEY,")
 COPY = "INSERT INTO done SELECT id, handle FROM accounts WHERE id >= low AND id < low + 100"
 
@@ -71,11 +83,22 @@ UPS = {
     .replace("BEGIN\n", "BEGIN\nIF EXISTS (SELECT FROM done) THEN RETURN; END IF;\n", 1)
     .replace("END $$", "INSERT INTO done VALUES (1, 'all');\nEND $$"),
     "resumes": KEYED + _ranges("min(id)", "max(id)", body=f"{COPY} ON CONFLICT DO NOTHING; "),
+    # Row by row, so that their order is given; the batch that is cut has drawn numbers.
+    "numbered": _numbered("WHERE handle IS NULL"),
+    "renumbered": RECORD
+    + _numbered("")
+    .replace("BEGIN\n", "BEGIN\nIF EXISTS (SELECT FROM done) THEN RETURN; END IF;\n", 1)
+    .replace("END $$", "INSERT INTO done VALUES (1, 'all');\nEND $$"),
     "pieces": "".join(
         f"UPDATE accounts SET handle = lower(username) WHERE id {bounds};\n" for bounds in ("< 8", "BETWEEN 8 AND 14", "> 14")
     ),
 }  # fmt: skip
-DOWNS = {"doubles": DOWN + "DROP TABLE done;\n", "resumes": DOWN + "DROP TABLE done;\n"}
+DOWNS = {
+    "doubles": DOWN + "DROP TABLE done;\n",
+    "resumes": DOWN + "DROP TABLE done;\n",
+    "numbered": DOWN + "DROP SEQUENCE handles;\n",
+    "renumbered": DOWN + "DROP SEQUENCE handles;\nDROP TABLE done;\n",
+}
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +132,9 @@ def _found(outcome: Outcome, folder: str, *, info: bool = False) -> dict[str, di
     }
 
 
-@pytest.mark.parametrize("name", ["whole", "whole_by_limit", "by_content", "some", "last_one", "ten_best", "resumes"])
+@pytest.mark.parametrize(
+    "name", ["whole", "whole_by_limit", "by_content", "some", "last_one", "ten_best", "resumes", "numbered"]
+)
 def test_what_fills_every_row_that_it_can_is_silent(outcome: Outcome, name: str) -> None:
     assert _found(outcome, name) == {}
     assert outcome.parts(name)["000003_fill.up.sql"]["data"] == "passed"
@@ -142,8 +167,9 @@ def test_keys_below_zero_are_a_warning(outcome: Outcome) -> None:
     assert "those with keys below zero" in found["PMG722"]["message"]
 
 
-def test_a_batch_that_is_run_twice_doubles_nothing(outcome: Outcome) -> None:
-    found = _found(outcome, "doubles")
+@pytest.mark.parametrize("name", ["doubles", "renumbered"])
+def test_a_batch_that_is_run_twice_doubles_nothing(outcome: Outcome, name: str) -> None:
+    found = _found(outcome, name)
     assert found.keys() == {"PMG724"}
     assert "leaves something else in accounts" in found["PMG724"]["message"]
     assert found["PMG724"]["details"]

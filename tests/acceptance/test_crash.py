@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 from tests.acceptance.histories import Outcome, run
-from tests.acceptance.test_interrupt import CREATE, HISTORIES
+from tests.acceptance.test_interrupt import CREATE, HISTORIES, MARKED
 from tests.fix_cluster import docker_image, own_pair
 
+# Row by row, so that their order is given.
+NUMBERED = """DO $$ DECLARE o BIGINT; BEGIN
+    FOR half IN 0..1 LOOP
+        FOR o IN SELECT id FROM orders WHERE {where} id % 2 = half ORDER BY id LOOP
+            UPDATE orders SET number = nextval('numbers') WHERE id = o;
+        END LOOP;
+        COMMIT;
+    END LOOP;
+END $$;"""
 MORE = {
     # What lock_timeout leaves is cleared, what a crash in a later phase leaves is not.
     "half": (
@@ -47,6 +56,26 @@ MORE = {
         "DROP INDEX CONCURRENTLY orders_email_price;",
         "CREATE INDEX CONCURRENTLY orders_email_price ON orders (email, price);",
     ),
+    # Its first statement commits in its middle only where a replica is, and a copy has none.
+    "elsewhere": (
+        "DO $$ BEGIN IF EXISTS (SELECT FROM pg_stat_replication) THEN UPDATE orders SET email = email; COMMIT; END IF;"
+        " END $$;\n" + MARKED.format(more=""),
+        "DROP TABLE copies;",
+    ),
+    # Numbers drawn without a default: after a crash the sequence stands ahead of them.
+    "numbered": (
+        "CREATE SEQUENCE IF NOT EXISTS numbers;\nALTER TABLE orders ADD COLUMN IF NOT EXISTS number BIGINT;\n"
+        "UPDATE orders SET number = nextval('numbers') WHERE id = (SELECT min(id) FROM orders WHERE number IS NULL);\n"
+        + NUMBERED.format(where="number IS NULL AND"),
+        "ALTER TABLE orders DROP COLUMN number;\nDROP SEQUENCE numbers;",
+    ),
+    # The first half gets other numbers when the server comes back, whatever the sequence says.
+    "renumbered": (
+        "CREATE SEQUENCE IF NOT EXISTS numbers;\nALTER TABLE orders ADD COLUMN IF NOT EXISTS number BIGINT;\n"
+        "DO $$ BEGIN IF EXISTS (SELECT FROM orders WHERE number > 19) THEN RETURN; END IF; END $$;\n"
+        + NUMBERED.format(where="(SELECT max(number) FROM orders) IS DISTINCT FROM 20 AND"),
+        "ALTER TABLE orders DROP COLUMN number;\nDROP SEQUENCE numbers;",
+    ),
     # Nothing is ever half done.
     "one": ("ALTER TABLE orders ADD COLUMN a INT;", "ALTER TABLE orders DROP COLUMN a;"),
     "unheld": (
@@ -61,8 +90,12 @@ MORE = {
         "ALTER TABLE orders DROP COLUMN a, DROP COLUMN b;",
     ),
 }
-SILENT = ("repaired", "careful", "once", "cleared", "logged", "role", "dropped", "one", "asynchronous", "unheld")
-LOUD = ("accepts", "rebuilt", "plain", "doubled", "half", "unlogged")
+SILENT = (
+    "repaired", "careful", "once", "cleared", "logged", "role", "dropped", "one", "asynchronous", "unheld", "numbered"
+)  # fmt: skip
+LOUD = (
+    "accepts", "rebuilt", "plain", "doubled", "by_path", "by_temporary", "elsewhere", "renumbered", "half", "unlogged"
+)  # fmt: skip
 SENT = "-- pgmigrate: no-transaction sent one by one\n"
 
 
@@ -109,7 +142,11 @@ def test_what_stands_a_crash_is_silent(outcome: Outcome, name: str) -> None:
 
 def test_what_could_not_be_held_is_said_and_nothing_else_was_left_out(outcome: Outcome) -> None:
     said = "its commits could not be held: the migration sets synchronous_commit to off"
-    assert _not_tried(outcome) == [f"crash drill: unheld/000002_change.up.sql:{line}:1: {said}" for line in (3, 4)]
+    elsewhere = "the statement was not held at commit 1: it has 0 here"
+    assert sorted(_not_tried(outcome)) == [
+        f"crash drill: elsewhere/000002_change.up.sql:2:1: {elsewhere}",
+        *(f"crash drill: unheld/000002_change.up.sql:{line}:1: {said}" for line in (3, 4)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -120,6 +157,10 @@ def test_what_could_not_be_held_is_said_and_nothing_else_was_left_out(outcome: O
         ("half", "PMG221", "warning", ["at commit 3 of line 3", "at commit 4 of line 3"]),
         ("plain", "PMG220", "warning", ["after line 2", "after line 3"]),
         ("doubled", "PMG222", "error", [f"at commit {stop} of line 3" for stop in (1, 2, 3)]),
+        ("by_path", "PMG222", "error", [f"at commit {stop} of line 5" for stop in (1, 2, 3)]),
+        ("by_temporary", "PMG222", "error", [f"at commit {stop} of line 4" for stop in (1, 2, 3)]),
+        ("elsewhere", "PMG222", "error", [f"at commit {stop} of line 4" for stop in (1, 2, 3)]),
+        ("renumbered", "PMG222", "error", ["at commit 1 of line 5"]),
         ("unlogged", "PMG222", "error", ["after line 2"]),
     ],
 )

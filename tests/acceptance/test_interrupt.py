@@ -27,6 +27,18 @@ BEGIN
         COMMIT;
     END LOOP;
 END $$;"""
+# What a batch needs stands in the session only.
+FROM_PATH = MARKED.replace("CREATE TABLE IF NOT EXISTS copies", "CREATE TABLE IF NOT EXISTS app.copies")
+FROM_TEMPORARY = """CREATE TABLE IF NOT EXISTS copies (order_id BIGINT NOT NULL);
+CREATE TEMP TABLE todo AS SELECT id FROM orders WHERE (SELECT count(*) FROM copies) < (SELECT count(*) FROM orders);
+DO $$
+BEGIN
+    FOR part IN 0..3 LOOP
+        INSERT INTO copies (order_id) SELECT id FROM todo WHERE id % 4 = part;
+        COMMIT;
+    END LOOP;
+END $$;
+DROP TABLE todo;"""
 HISTORIES = {
     # name: (up, down); each sent statement by statement
     "accepts": (
@@ -47,6 +59,30 @@ HISTORIES = {
         "ALTER TABLE orders DROP COLUMN a, DROP COLUMN b;",
     ),
     "doubled": (MARKED.format(more=""), "DROP TABLE copies;"),
+    "by_path": (
+        "CREATE SCHEMA IF NOT EXISTS app;\nSET search_path = app, public;\n"
+        + FROM_PATH.format(more="")
+        + "\nRESET search_path;",
+        "DROP SCHEMA app CASCADE;",
+    ),
+    "by_temporary": (FROM_TEMPORARY, "DROP TABLE copies;"),
+    # The numbers that were drawn are not taken back with the rows.
+    "numbered": (
+        "CREATE SEQUENCE IF NOT EXISTS numbers;\n"
+        "CREATE TABLE IF NOT EXISTS numbered (order_id BIGINT PRIMARY KEY, number BIGINT NOT NULL);\n"
+        "BEGIN;\nINSERT INTO numbered SELECT id, nextval('numbers') FROM (SELECT id FROM orders o WHERE NOT EXISTS"
+        " (SELECT FROM numbered n WHERE n.order_id = o.id) ORDER BY id) o;\n"
+        "ALTER TABLE orders ADD COLUMN IF NOT EXISTS a INT;\nCOMMIT;",
+        "DROP TABLE numbered;\nDROP SEQUENCE numbers;\nALTER TABLE orders DROP COLUMN a;",
+    ),
+    "numbered_twice": (
+        "CREATE SEQUENCE IF NOT EXISTS numbers;\n"
+        "CREATE TABLE IF NOT EXISTS numbered (order_id BIGINT, number BIGINT, finished BOOLEAN);\n"
+        "INSERT INTO numbered SELECT id, nextval('numbers'), false FROM orders"
+        " WHERE NOT EXISTS (SELECT FROM numbered WHERE finished);\n"
+        "UPDATE numbered SET finished = true WHERE NOT finished;",
+        "DROP TABLE numbered;\nDROP SEQUENCE numbers;",
+    ),
     "once": (
         MARKED.format(more=" AND NOT EXISTS (SELECT FROM copies WHERE order_id = orders.id)"),
         "DROP TABLE copies;",
@@ -79,7 +115,7 @@ def _found(outcome: Outcome, folder: str) -> list[dict[str, Any]]:
     return [f for f in outcome.document["findings"] if f["file"].startswith(f"{folder}/") and f["severity"] != "info"]
 
 
-@pytest.mark.parametrize("name", ["repaired", "careful", "once"])
+@pytest.mark.parametrize("name", ["repaired", "careful", "once", "numbered"])
 def test_what_stands_being_run_again_is_silent(outcome: Outcome, name: str) -> None:
     assert _found(outcome, name) == []
     assert outcome.parts(name)["000002_change.up.sql"]["interrupt"] == "passed"
@@ -92,6 +128,15 @@ def test_what_stands_being_run_again_is_silent(outcome: Outcome, name: str) -> N
         ("rebuilt", "PMG221", "warning", 2, "the up succeeds and leaves orders_pkey_ccnew"),
         ("plain", "PMG220", "warning", 2, "cut short after line 2 or at 1 other place, the up cannot be run again"),
         ("doubled", "PMG222", "error", 3, "run again, the up gives something else than a clean run: public.copies"),
+        ("numbered_twice", "PMG222", "error", 4, "public.numbered: 40 rows, were 20"),
+        ("by_path", "PMG222", "error", 5, "run again, the up gives something else than a clean run: app.copies"),
+        (
+            "by_temporary",
+            "PMG222",
+            "error",
+            4,
+            "run again, the up gives something else than a clean run: public.copies",
+        ),
     ],
 )
 def test_an_interruption_is_told_from_a_clean_run(
@@ -102,11 +147,12 @@ def test_an_interruption_is_told_from_a_clean_run(
     assert words in found["message"]
 
 
-def test_batches_are_cut_at_their_first_and_their_last_but_one(outcome: Outcome) -> None:
-    (found,) = _found(outcome, "doubled")
+@pytest.mark.parametrize(("name", "line"), [("doubled", 3), ("by_path", 5), ("by_temporary", 4)])
+def test_batches_are_cut_at_their_first_and_their_last_but_one(outcome: Outcome, name: str, line: int) -> None:
+    (found,) = _found(outcome, name)
     assert [cut for cut in found["observed"]["cuts"] if cut.startswith("at commit")] == [
-        "at commit 1 of line 3",
-        "at commit 3 of line 3",
+        f"at commit 1 of line {line}",
+        f"at commit 3 of line {line}",
     ]
 
 

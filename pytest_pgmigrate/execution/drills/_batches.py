@@ -11,6 +11,7 @@ from pytest_pgmigrate.execution.ledger import SCHEMA
 if TYPE_CHECKING:
     from pytest_pgmigrate.execution.database import Database
     from pytest_pgmigrate.execution.drills._backfill_rows import Target
+    from pytest_pgmigrate.execution.drills._standing import Standing
 
 CUT = "57014"
 """query_canceled: no WHEN OTHERS of the user's catches it
@@ -40,6 +41,30 @@ $note$;
 CREATE TRIGGER zz_pgmigrate_batch AFTER UPDATE ON {table}
     REFERENCING NEW TABLE AS written_rows FOR EACH STATEMENT EXECUTE FUNCTION {schema}.note_batch({mode});
 """
+# Asked as the first batch commits: what the second one draws is lost with it.
+_NOTE_SEQUENCES = """
+CREATE TABLE {schema}.stood (name TEXT NOT NULL, value BIGINT NOT NULL, called BOOLEAN NOT NULL);
+CREATE FUNCTION {schema}.note_sequences() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $note$
+DECLARE
+    name TEXT;
+BEGIN
+    IF EXISTS (SELECT FROM {schema}.stood) THEN
+        RETURN NULL;
+    END IF;
+    FOR name IN
+        SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c
+          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind = 'S' AND c.relpersistence <> 't'
+    LOOP
+        EXECUTE pg_catalog.format('INSERT INTO {schema}.stood SELECT %L, last_value, is_called FROM %s', name, name);
+    END LOOP;
+    RETURN NULL;
+END;
+$note$;
+CREATE CONSTRAINT TRIGGER note_sequences AFTER INSERT ON {schema}.batch DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION {schema}.note_sequences();
+"""
+_STOOD = "SELECT name, value, called FROM {schema}.stood"
 _READ = """
 SELECT count(*), count(DISTINCT transaction), coalesce(max(rows), 0), coalesce(max(lag), 0),
        coalesce((SELECT max(total) FROM (SELECT sum(rows) AS total FROM {schema}.batch GROUP BY transaction) AS t), 0)
@@ -49,14 +74,23 @@ SELECT count(*), count(DISTINCT transaction), coalesce(max(rows), 0), coalesce(m
 
 def watch(database: Database, target: Target, *, cut: bool) -> None:
     """Note every UPDATE of the table; ``cut`` stops the second transaction that writes. Raises psycopg.Error."""
+    schema = sql.Identifier(SCHEMA)
     with database.control.transaction():
         database.control.execute(
             sql.SQL(_SETUP).format(
-                schema=sql.Identifier(SCHEMA),
+                schema=schema,
                 table=sql.Identifier(*target.table.split(".", 1)),
                 mode=sql.Literal("cut" if cut else "watch"),
             )
         )
+        if cut:
+            database.control.execute(sql.SQL(_NOTE_SEQUENCES).format(schema=schema))
+
+
+def stood(database: Database) -> Standing:
+    """Where the sequences stood when the first batch committed, of a run that was cut. Raises psycopg.Error."""
+    rows = database.control.execute(sql.SQL(_STOOD).format(schema=sql.Identifier(SCHEMA))).fetchall()
+    return {name: (value, called) for name, value, called in rows}
 
 
 class Batches(NamedTuple):

@@ -27,6 +27,7 @@ from pytest_pgmigrate.execution.drills._cutting import (
     statements,
     unlogged_tables,
 )
+from pytest_pgmigrate.execution.drills._standing import Standing, put_back, standing
 from pytest_pgmigrate.execution.gate import Gate, ServerStopped, disarm
 from pytest_pgmigrate.execution.kinds import SILENT, needs_gate
 from pytest_pgmigrate.execution.states.line import Line
@@ -80,9 +81,18 @@ def crashes(context: Context, notes: list[str]) -> Iterator[Cut]:
                 notes.append(f"crash drill: on a copy of the server, without a replica, {unlike}")
                 return
             for point in found:
-                yield copy.crash(point)
+                try:
+                    yield copy.crash(point)
+                except (ExecutionError, psycopg.Error) as error:
+                    place = statements(script)[point.index][1].place
+                    notes.append(f"crash drill: {place}: {_brief(error)}")
     except (EngineError, ExecutionError, psycopg.Error) as error:
-        notes.append(f"crash drill: {str(error).strip().splitlines()[0]}")
+        notes.append(f"crash drill: {_brief(error)}")
+
+
+def _brief(error: Exception) -> str:
+    """The first line of what it says; a lost connection may say nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _unheld(up: Step) -> Iterator[str]:
@@ -149,20 +159,23 @@ class _Copy:
     def crash(self, point: Point) -> Cut:
         """Crash at one point and run the up again. Raises ExecutionError, EngineError, psycopg.Error."""
         context = self._context
-        chunk, statement = statements(context.migration.up)[point.index]
+        _, statement = statements(context.migration.up)[point.index]
         since, database = now(), self._clone()
         name = database.name
+        # Until it is known better: what a crash that went wrong has done to the copy, nobody has looked at.
+        self._spoilt = True
         try:
             before = point.index if point.stop else point.index + 1
             if before:
-                step = run_cut(context, database, first(context.migration.up, before))
+                step = run_cut(context, database, first(context.migration.up, before), goes_on=True)
                 if step.error is not None:
-                    raise ExecutionError(f"{chunk.file} did not come to {statement.place}: {step.error.message}")
+                    raise ExecutionError(f"the up did not come to it: {step.error.message}")
             # Nothing of ours may be left to write when the server is gone.
             database.write_ledger()
             if point.stop:
-                crash_at(self._fork, database.session, database.control, statement.text, point.stop)
+                stood = crash_at(self._fork, database.session, database.control, statement.text, point.stop)
             else:
+                stood = standing(database.control)
                 # A commit that did not wait for its flush may be lost in a crash, or not: here it never is.
                 self._fork.lsn()
                 self._fork.crash()
@@ -171,6 +184,7 @@ class _Copy:
             database.release()
         database = self._open(name)
         try:
+            put_back(database.control, stood)
             cut = Cut("crash", statement, point.index, stop=point.stop, whole=point.whole)
             return again(context, database, cut, since, self._unlogged)
         finally:
@@ -201,18 +215,20 @@ class _Copy:
 
 def crash_at(
     fork: Fork, session: psycopg.Connection[Any], control: psycopg.Connection[Any], text: str, stop: int
-) -> None:
+) -> Standing:
     """Send ``text`` in ``session``, crash the server exactly after its commit ``stop``, and start it again.
 
-    ``control`` is another session of ours, and nobody else writes. Raises ExecutionError when there is no such commit,
-    and when the server came back without it or with more.
+    ``control`` is another session of ours, and nobody else writes. Returns where the sequences stood. Raises
+    ExecutionError when there is no such commit, and when the server came back without it or with more.
     """
     line, held = Line(control), list[int]()
+    stood: dict[str, tuple[int, bool]] = {}
     gate = Gate(session, line)
 
     def at_stop() -> None:
         if gate.stops == stop:
             held.extend(int(value or 0) for value in line.ask(_HELD, session.info.backend_pid).texts())
+            stood.update(standing(control))
             fork.crash()
             raise ServerStopped
 
@@ -225,6 +241,7 @@ def crash_at(
     fork.restart()
     transaction, age = held
     check_outcome(fork, transaction, transaction + age, stop)
+    return stood
 
 
 def check_outcome(fork: Fork, held: int, following: int, stop: int) -> None:

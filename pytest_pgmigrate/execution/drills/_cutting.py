@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeVar
 
+import psycopg
+
 from pytest_pgmigrate.execution import volatile
 from pytest_pgmigrate.execution.database import Watch
+from pytest_pgmigrate.execution.drills._standing import put_back, standing
 from pytest_pgmigrate.execution.states import compare
 from pytest_pgmigrate.model.migration import Chunk, Direction, Script, Statement
 
@@ -54,10 +58,33 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
-def run_cut(context: Context, database: Database, script: Script) -> Step:
-    """Run a part of the up, statement by statement inside the rule of the user's tool."""
+def run_cut(context: Context, database: Database, script: Script, *, goes_on: bool = False) -> Step:
+    """Run a part of the up, statement by statement inside the rule of the user's tool.
+
+    ``goes_on``: the next statement will be sent in the same session. Otherwise sequences are put back to where they stood at
+    the last commit, for a script that draws numbers by name; generated keys may differ anyway (``volatile``).
+    """
     migration = replace(context.migration, up=script)
-    return database.run("up cut short", migration, Direction.UP, watched=True)
+    stood: dict[str, tuple[int, bool]] = {}
+
+    def at_rest() -> None:
+        try:
+            stood.update(standing(database.control))
+        except psycopg.Error:
+            stood.clear()  # where they stood before is no longer true
+
+    # A chunk that has to be sent whole may commit in its middle.
+    whole = any(statement.kind in ("TXN SAVEPOINT", "declare_cursor_stmt") for statement in script.statements)
+    draws = not goes_on and not whole and any("nextval" in chunk.text.lower() for chunk in script.chunks)
+    step = database.run(
+        "up cut short", migration, Direction.UP, watched=True, goes_on=goes_on, at_rest=at_rest if draws else None
+    )
+    failed = step.error.statement if step.error is not None else None
+    # Batches of it may be committed, and their numbers are in use.
+    if stood and not (failed is not None and failed.kind in ("do_stmt", "call_stmt")):
+        with suppress(psycopg.Error):
+            put_back(database.control, stood)
+    return step
 
 
 def again(context: Context, database: Database, cut: Cut, since: str, unlogged: Collection[str] = ()) -> Cut:

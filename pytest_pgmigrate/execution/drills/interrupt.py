@@ -18,6 +18,7 @@ from pytest_pgmigrate.execution.drills import _held
 from pytest_pgmigrate.execution.drills._crash import crashes
 from pytest_pgmigrate.execution.drills._cutting import ONE_BY_ONE, again, first, now, run_cut, sample, statements
 from pytest_pgmigrate.execution.gate import Gate, usable
+from pytest_pgmigrate.execution.send import server_error
 from pytest_pgmigrate.execution.states.line import Line
 from pytest_pgmigrate.execution.trial import undone
 from pytest_pgmigrate.model.finding import Part
@@ -35,6 +36,8 @@ KILL = "SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())"
 PATIENCE = "100ms"
 """lock_timeout of a run behind an open writer: the writer stays, so that no longer wait says more."""
 
+# admin_shutdown, or the connection is gone before that arrives.
+_ENDED = ("57P01", "")
 _TIMEOUTS = ("SET", "RESET")
 
 
@@ -71,7 +74,7 @@ class _Drill:
         since, database = now(), self._context.space.clone_base(ONE_BY_ONE)
         try:
             step = run_cut(self._context, database, cut_short)
-            if step.error is None or step.error.sqlstate not in ("57P01", ""):
+            if step.error is None or step.error.sqlstate not in _ENDED:
                 # It fails there already, which the clean run would have shown: the order of the rows, or a limit.
                 return None
             return again(self._context, database, Cut("terminated", statement, count - 1), since)
@@ -84,7 +87,7 @@ class _Drill:
         chunk, statement = statements(script)[index]
         since, database = now(), self._context.space.clone_base(ONE_BY_ONE)
         try:
-            if index and run_cut(self._context, database, first(script, index)).error is not None:
+            if index and run_cut(self._context, database, first(script, index), goes_on=True).error is not None:
                 return None
             session = database.session
             gate = Gate(session, Line(database.control))
@@ -92,13 +95,17 @@ class _Drill:
             def at_stop() -> None:
                 if gate.stops == stop:
                     database.control.execute("SELECT pg_catalog.pg_terminate_backend(%s)", (session.info.backend_pid,))
+                    gate.open()
 
             answer = gate.run(statement.text, at_stop)
             if not answer.failed:
                 return None
+            failure = server_error(answer, chunk, statement)
+            if failure.sqlstate not in _ENDED:
+                raise ExecutionError(f"it fails there: {failure.message}")
             return again(self._context, database, Cut("terminated", statement, index, stop=stop), since)
         except (psycopg.Error, ExecutionError) as error:
-            self.notes.append(f"{chunk.file} could not be cut between its batches: {str(error).strip()}")
+            self.notes.append(f"{statement.place} could not be cut between its batches: {str(error).strip()}")
             return None
         finally:
             self._context.space.spend(database)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from pytest_pgmigrate.discovery.folders import load_history
-from pytest_pgmigrate.execution.drills._crash import Point, points
+from pytest_pgmigrate.execution.drills._crash import Point, _brief, points
 from pytest_pgmigrate.execution.drills._cutting import sample
 from pytest_pgmigrate.model.evidence import Step
 from pytest_pgmigrate.model.migration import Direction
@@ -51,3 +52,8 @@ def test_many_commits_are_sampled(tmp_path: Path) -> None:
     text = APART + "CALL fill(); CREATE TABLE a ();"
     assert [point.stop for point in found(tmp_path, text, {0: 1000}, most=3)] == [1, 501, 1000]
     assert sample(range(10), 1) == [0]
+
+
+def test_an_error_without_words_is_named() -> None:
+    assert _brief(psycopg.OperationalError("")) == "OperationalError"
+    assert _brief(psycopg.OperationalError("gone\nand more")) == "gone"

@@ -15,6 +15,7 @@ import pytest
 
 from pytest_pgmigrate.errors import ExecutionError
 from pytest_pgmigrate.execution.drills._crash import check_outcome, crash_at
+from pytest_pgmigrate.execution.gate import disarm
 from pytest_pgmigrate.model.cluster import Cluster, Fork, Forks
 
 SCHEMA = """
@@ -230,6 +231,28 @@ def test_a_pending_detach_is_finished_with_finalize(server: Server) -> None:
     with server.crashed("ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY", 1) as connection:
         assert outcome(connection, "ALTER TABLE p DETACH PARTITION p1 FINALIZE") == OK
         assert facts(connection) == expected(DETACHED)
+
+
+def test_what_goes_wrong_while_the_server_is_gone_is_what_is_raised(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = server.fork.crash
+
+    def given_up() -> None:
+        crash()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server.fork, "crash", given_up)
+    try:
+        name = server.fork.create_database("crash", template=server.base)
+        session, control = (server.fork.connect(name, options=LOCAL) for _ in range(2))
+        with closing(session), closing(control), pytest.raises(KeyboardInterrupt):
+            crash_at(server.fork, session, control, "CREATE INDEX CONCURRENTLY t_new ON t (v)", 1)
+    finally:
+        server.fork.restart()
+        with server.fork.connect(server.fork.maintenance_database, options=LOCAL) as connection:
+            disarm(connection)
+    server.fork.drop_database(name)
 
 
 def test_a_crash_at_another_moment_is_noticed(server: Server) -> None:

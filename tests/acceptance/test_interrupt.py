@@ -66,6 +66,12 @@ HISTORIES = {
         "DROP SCHEMA app CASCADE;",
     ),
     "by_temporary": (FROM_TEMPORARY, "DROP TABLE copies;"),
+    # In a clone it fails by itself, and nothing has been cut then.
+    "at_home": (
+        "DO $$ BEGIN\n    IF current_database() NOT LIKE '%work%' THEN RAISE 'not at home'; END IF;\n"
+        "    UPDATE orders SET email = email;\n    COMMIT;\nEND $$;",
+        "SELECT 1;",
+    ),
     # The numbers that were drawn are not taken back with the rows.
     "numbered": (
         "CREATE SEQUENCE IF NOT EXISTS numbers;\n"
@@ -154,6 +160,12 @@ def test_batches_are_cut_at_their_first_and_their_last_but_one(outcome: Outcome,
         f"at commit 1 of line {line}",
         f"at commit 3 of line {line}",
     ]
+
+
+def test_a_failure_of_its_own_is_no_cut(outcome: Outcome) -> None:
+    assert _found(outcome, "at_home") == []
+    said = "at_home/000002_change.up.sql:2:1 could not be cut between its batches: it fails there: not at home"
+    assert [n["reason"] for n in outcome.document["not_judged"] if n["part"] == "interrupt"] == [said]
 
 
 def test_strict_makes_an_error_of_it_and_drills_can_be_turned_off(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ HISTORIES = {
     # In a clone it fails by itself, and nothing has been cut then.
     "at_home": (
         "DO $$ BEGIN\n    IF current_database() NOT LIKE '%work%' THEN RAISE 'not at home'; END IF;\n"
-        "    UPDATE orders SET email = email;\n    COMMIT;\nEND $$;",
+        "    UPDATE orders SET email = email;\n    COMMIT;\n    UPDATE orders SET email = email;\n    COMMIT;\nEND $$;",
         "SELECT 1;",
     ),
     # The numbers that were drawn are not taken back with the rows.

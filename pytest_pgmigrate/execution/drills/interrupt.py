@@ -150,12 +150,15 @@ class _Drill:
 
 
 def _batches(context: Context) -> Iterator[tuple[int, int]]:
-    """Statements that commit in their middle by their own word, with the commits at which to cut: the first, the last but one."""
+    """Statements that commit in their middle by their own word, with the commits at which to cut: the first, the last but one.
+
+    After the last one nothing is left to write, and whether the session still ends there hangs on the moment.
+    """
     if not usable(context.cluster):
         return
     for seen in context.up.watched:
         if seen.statement.kind in ("do_stmt", "call_stmt") and seen.stops:
-            for stop in sorted({1, max(seen.stops - 1, 1)}):
+            for stop in sorted({1, seen.stops - 1} - {0, seen.stops}):
                 yield seen.index, stop
 
 

@@ -46,6 +46,20 @@ def _add(parser: pytest.Parser, group: pytest.OptionGroup, option: Option) -> No
         parser.addini(option.key, option.help, type=kind, default=None)  # type: ignore[arg-type]
 
 
+def pytest_load_initial_conftests(args: list[str]) -> None:
+    """Name the flag that is nearest to a mistyped one of ours, where pytest would only refuse it. Raises UsageError."""
+    known = {option.flag for option in options.OPTIONS} | {"--pgmigrate"}
+    given = args[: args.index("--")] if "--" in args else args
+    for flag in (word.partition("=")[0] for word in given if word.startswith("--pgmig")):
+        if flag not in known:
+            from difflib import get_close_matches
+
+            # What all of them begin with would make any two alike.
+            names = {name.removeprefix("--pgmigrate-"): name for name in known}
+            for near in get_close_matches(flag.removeprefix("--pgmigrate-"), names, n=1):
+                raise pytest.UsageError(f"there is no option {flag}; did you mean {names[near]}?")
+
+
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """The hooks that a conftest.py may implement."""
     from pytest_pgmigrate import hookspecs

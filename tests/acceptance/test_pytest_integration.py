@@ -256,3 +256,24 @@ def test_run_from_a_folder_below_rootdir(two: Project) -> None:
     outcome = two.judge("-q", "-k", "nick and apply", "--pgmigrate-path=../migrations", folder="tests")
     assert "2 passed" in outcome.text  # apply and reapply
     assert Path(outcome.document["history"][0]["file"]) == Path("migrations/000002_nick.up.sql")
+
+
+@pytest.mark.parametrize(
+    ("flag", "near"),
+    [
+        ("--pgmigrate-rowz=5", "--pgmigrate-rows"),
+        ("--pgmigrate-engin", "--pgmigrate-engine"),
+        ("--pgmigrat", "--pgmigrate"),
+    ],
+)
+def test_a_mistyped_flag_is_told_the_nearest_one(pytester: pytest.Pytester, flag: str, near: str) -> None:
+    outcome = pytester.runpytest_subprocess("-p", "no:faker", flag)
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    name = flag.partition("=")[0]
+    outcome.stderr.fnmatch_lines([f"ERROR: there is no option {name}; did you mean {near}[?]"])
+
+
+def test_a_flag_that_is_like_none_of_ours_is_left_to_pytest(pytester: pytest.Pytester) -> None:
+    outcome = pytester.runpytest_subprocess("-p", "no:faker", "--pgmigrate-zzz")
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines(["*unrecognized arguments: --pgmigrate-zzz"])

@@ -16,6 +16,7 @@ import time
 import uuid
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -177,7 +178,7 @@ def test_the_watchdog_cleans_up_without_a_next_run(victims: Victims) -> None:
     process, token = victims.start_ready()
     victims.kill(process)
     assert token
-    assert leftovers.until_none(lambda: leftovers.marked_processes(victims.mark) + mentions(victims, token)) == []
+    assert leftovers.until_none(partial(remains, victims, token)) == []
 
 
 def test_the_next_run_cleans_up_when_the_watchdog_died_too(victims: Victims) -> None:
@@ -209,8 +210,7 @@ def test_a_copy_that_is_being_crashed_goes_with_its_run(
         victims.kill(process)
         if not watched:
             victims.next_run()
-        left = leftovers.until_none(lambda: [*leftovers.marked_processes(victims.mark), *mentions(victims, token)])  # noqa: B023
-        assert left == []
+        assert leftovers.until_none(partial(remains, victims, token)) == []
 
 
 def test_an_ordinary_end_leaves_nothing(victims: Victims) -> None:
@@ -225,6 +225,11 @@ def test_sigterm_is_cleaned_up_after(victims: Victims) -> None:
     assert process.stdout is not None
     process.stdout.close()
     assert leftovers.until_none(lambda: mentions(victims, token)) == []
+
+
+def remains(victims: Victims, token: str) -> list[str]:
+    """What is left of one run, and of whatever any of these runs started."""
+    return leftovers.marked_processes(victims.mark) + mentions(victims, token)
 
 
 def mentions(victims: Victims, token: str) -> list[str]:

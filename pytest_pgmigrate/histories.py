@@ -26,6 +26,9 @@ class HistoryRun:
     """Index of the last migration that is judged."""
     examination: Examination | None = None
     position: int = 0
+    settled: bool = False
+    """A migration was judged, so that what comes before the first one is behind it."""
+
     unfilled: tuple[SeedReport, ...] = ()
     wanted_rows: Wanted | None = None
     """What the user gave for seeding this history."""

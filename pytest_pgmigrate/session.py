@@ -169,12 +169,14 @@ class Run:
 
     def _resume(self, run: HistoryRun, progress: Callable[[str], None]) -> None:
         """Start from what an earlier run kept, when it kept just this."""
+        if run.position > 0 or run.examination is not None or self._broken:
+            return
         from pytest_pgmigrate.execution.predecessors import resumed
         from pytest_pgmigrate.kept import first_judged
         from pytest_pgmigrate.model.evidence import MigrationEvidence
 
         found = first_judged(self.histories)
-        if found is None or run.position > 0 or run.examination is not None or self._broken:
+        if found is None:
             return
         try:
             filled = getattr(self.start(progress), "filled", None)
@@ -189,9 +191,11 @@ class Run:
 
     def _settle(self, run: HistoryRun, migration: Migration, examination: Examination) -> None:
         """Bring the state before the first judged migration about, and keep it for later runs."""
+        if run.settled or self.resumed:
+            return
         from pytest_pgmigrate.kept import first_judged, keep
 
-        if first_judged(self.histories) != (run, migration) or self.resumed:
+        if first_judged(self.histories) != (run, migration):
             return
         with self._timed("run"):
             state = examination.settle(migration)
@@ -274,6 +278,7 @@ class Run:
         with self._timed("run"):
             if not wanted:
                 return examination.apply(migration)
+            run.settled = True
             return replace(examination.examine(migration), production_rows=self.production_rows)
 
     def _lose(self, run: HistoryRun, migration: Migration, error: PgmigrateError) -> None:

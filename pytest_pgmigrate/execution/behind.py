@@ -15,7 +15,7 @@ from pytest_pgmigrate.model.evidence import SequenceBehind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pytest_pgmigrate.model.state import Difference, State
+    from pytest_pgmigrate.model.state import Difference, ObjectKey, State
 
     Connect = Callable[[], psycopg.Connection[Any]]
 
@@ -86,18 +86,14 @@ def behind(
     return tuple(item for item in found if (item.sequence, item.column) not in known)
 
 
-def unpopulated(before: State, after: State) -> tuple[str, ...]:
-    """Materialized views that cannot be read after, and could, or were not there, before."""
-    left = _without_data(after)
-    return tuple(sorted(left - _without_data(before))) if left else ()
+def unpopulated(changed: Difference, before: State, after: State) -> tuple[str, ...]:
+    """Materialized views that cannot be read after, and could, or were not there, before; ``changed`` lies between."""
+    views = {change.key for change in changed.objects if change.key.kind == "materialized view"}
+    return tuple(sorted(key.name for key in views if _without_data(key, after) and not _without_data(key, before)))
 
 
-def _without_data(state: State) -> set[str]:
-    return {
-        key.name
-        for key, attributes in state.objects.items()
-        if key.kind == "materialized view" and attributes.get("populated") is False
-    }
+def _without_data(view: ObjectKey, state: State) -> bool:
+    return view in state.objects and state.objects[view].get("populated") is False
 
 
 def _touched(changed: Difference, after: State) -> list[str]:

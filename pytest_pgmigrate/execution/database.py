@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from pytest_pgmigrate.execution.pacing import Pace
 from pytest_pgmigrate.execution.probes import make_probes
 from pytest_pgmigrate.execution.runner import Runner
 from pytest_pgmigrate.execution.send import receive
-from pytest_pgmigrate.execution.states import StateReader, oracles
+from pytest_pgmigrate.execution.states import Ran, StateReader, oracles
 from pytest_pgmigrate.execution.states.line import Line
 from pytest_pgmigrate.model.migration import Direction
 
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.execution.states.wal import WalOracle
     from pytest_pgmigrate.model.cluster import Cluster
     from pytest_pgmigrate.model.evidence import Step
-    from pytest_pgmigrate.model.migration import Migration
+    from pytest_pgmigrate.model.migration import Migration, Script
     from pytest_pgmigrate.model.state import State
     from pytest_pgmigrate.options import Settings
 
 OUR_SCHEMAS = (SCHEMA,)
+
+_WORD = re.compile(r"\w+")
+_ENOUGH = 10_000
+"""Characters of a chunk that are looked through for names: a guess may miss some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,27 @@ def session_options(settings: Settings) -> str:
         # Rows that workers read would be counted later than looked for; waiting for a standby is what Gate does.
         " -c max_parallel_workers_per_gather=0 -c max_parallel_maintenance_workers=0 -c synchronous_commit=local"
     )
+
+
+@dataclass(slots=True)
+class _Follower:
+    """Does what can be done while a script runs, and tells the reader what ran when the state is read ``after`` it."""
+
+    reader: StateReader
+    after: Ran | None
+    first: Callable[[], None] | None
+
+    def prepare(self) -> None:
+        first, self.first = self.first, None
+        if first is not None:
+            first()
+        if self.after is not None:
+            self.reader.prepare(self.after)
+
+    def ask(self) -> None:
+        self.prepare()
+        if self.after is not None:
+            self.reader.ask(self.after)
 
 
 class Database:
@@ -100,6 +126,8 @@ class Database:
         self._reader: StateReader | None = None
         self._ledger: Ledger | None = None
         self._runner: Runner | None = None
+        self._ran = Ran()
+        self._hints: dict[tuple[str, str], Ran] = {}
 
     @property
     def control(self) -> psycopg.Connection[Any]:
@@ -140,8 +168,8 @@ class Database:
         return self._reader
 
     def state(self) -> State:
-        """The state now."""
-        return self.reader.read()
+        """The state now, or right after the last step that ``reads``."""
+        return self.reader.read(self._ran)
 
     def run(
         self,
@@ -153,12 +181,15 @@ class Database:
         made: Collection[str] = (),
         goes_on: bool = False,
         at_rest: Callable[[], None] | None = None,
+        reads: bool = False,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Step:
         """Run one direction of a migration, note it for the ledger, and give a session up that it left dirty.
 
         ``made``: tables that count as new when watched, in a down those that the up made. ``goes_on``: the script is not
         over, and what follows needs what it set in its session and its temporary tables. ``at_rest``: called wherever
-        everything that ran has been committed, but for commits inside a statement.
+        everything that ran has been committed, but for commits inside a statement. ``reads``: ``state`` is called next.
+        ``meanwhile``: called once, as soon as the script is on its way.
         """
         script = migration.up if direction is Direction.UP else migration.down
         if script is None:
@@ -177,13 +208,24 @@ class Database:
                 pace=self._pace,
             )
         self._runner.at_rest = at_rest
-        step = self._runner.run(name, direction, script, watched=watched, made=made)
+        self._ran = self._hint(name, script)
+        follower = _Follower(self.reader, self._ran if reads else None, meanwhile)
+        step = self._runner.run(name, direction, script, watched=watched, made=made, follower=follower)
         if self._ledger is not None:
             self._ledger.note(migration, step)
         # A transaction left open has been rolled back: what follows cannot stand in its place.
         if session.closed or any(not goes_on or leak.name == "transaction" for leak in step.leaks):
             self._drop_session()
         return step
+
+    def _hint(self, name: str, script: Script) -> Ran:
+        """What the reader may expect of a step."""
+        hint = self._hints.get((name, script.file))
+        if hint is None:
+            kinds = frozenset(statement.kind for chunk in script.chunks for statement in chunk.statements)
+            words = frozenset(word for chunk in script.chunks for word in _WORD.findall(chunk.text[:_ENOUGH]))
+            hint = self._hints[name, script.file] = Ran((name, kinds), words)
+        return hint
 
     def hurry(self) -> None:
         """Do not wait for the replica before chunks: a drill holds its replay back on purpose."""

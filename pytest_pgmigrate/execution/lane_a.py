@@ -67,7 +67,7 @@ class LaneA:
 
     def first_up(self) -> bool:
         """Whether the up passes and commits; otherwise the work database is at n-1 again."""
-        step = self._work.run("up", self.migration, Direction.UP, watched=True)
+        step = self._work.run("up", self.migration, Direction.UP, watched=True, reads=True)
         self.up, self.after = step, self._work.state()
         self.changed = without_views(compare(self.before, self.after), self.after)
         if step.error is None and not self.open:
@@ -95,7 +95,7 @@ class LaneA:
             return False
         work = self._work
         made = frozenset(change.key.name for change in self.changed.objects if change.change == "extra")
-        self.down = work.run("down", self.migration, Direction.DOWN, watched=True, made=made)
+        self.down = work.run("down", self.migration, Direction.DOWN, watched=True, made=made, reads=True)
         now = work.state()
         difference = without_views(compare(self.before, now), now)
         if not difference and self.down.error is None:
@@ -131,7 +131,7 @@ class LaneA:
 
     def _again(self) -> None:
         work = self._work
-        self.again = work.run("up again", self.migration, Direction.UP, watched=False)
+        self.again = work.run("up again", self.migration, Direction.UP, watched=False, reads=True)
         now = work.state()
         difference = without_views(compare(self.after, now), now)
         if not difference:
@@ -151,8 +151,8 @@ class LaneA:
         if again is not None and (again.explained or again.difference or again.error or again.ignored):
             self.kept = showing.keep_rows(work.control, self.kept)  # other clock values and ids by now
         # Most of the time nothing changes any more, and the replica has answered by then.
-        work.reader.ask_replica()
-        self.rerun = work.run("up without a down", self.migration, Direction.UP, watched=False)
+        ask = work.reader.ask_replica
+        self.rerun = work.run("up without a down", self.migration, Direction.UP, watched=False, meanwhile=ask)
         if self.rerun.error is not None and undone_by_the_server(self.migration.up):
             return
         now = work.state()
@@ -181,7 +181,7 @@ class LaneA:
             # Nothing holds the rows of before; what an earlier migration left behind was said there.
             sequences = tuple(item for item in sequences if item.sequence not in self.bench.behind)
             self.bench.behind.update(item.sequence for item in sequences if step.direction is Direction.UP)
-        return replace(step, behind=sequences, unpopulated=behind.unpopulated(before, after))
+        return replace(step, behind=sequences, unpopulated=behind.unpopulated(changed, before, after))
 
     def _located(self, difference: Difference, old: State, new: State) -> Difference:
         """Fill in the differing rows, as far as a base still holds the old ones."""

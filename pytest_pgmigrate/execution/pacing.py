@@ -39,6 +39,11 @@ class Pace:
         self.seconds = 0.0
         """Waited so far."""
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is anything to wait for."""
+        return self._limit is not None
+
     def wait(self, what: str) -> None:
         """Return when the replica is near enough; ``what`` is about to be sent. Raises ReplicaBehind."""
         if self._limit is None:

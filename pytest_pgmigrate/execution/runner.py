@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from psycopg.pq import DiagnosticField, TransactionStatus
 
 from pytest_pgmigrate.execution.kinds import needs_gate
+from pytest_pgmigrate.execution.probes._base import Probe
 from pytest_pgmigrate.execution.send import Answer, send, server_error
 from pytest_pgmigrate.execution.watching import Watcher
 from pytest_pgmigrate.model.evidence import ServerError, StatementRun, Step
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from pytest_pgmigrate.execution.blocking import Blocking
     from pytest_pgmigrate.execution.pacing import Pace
-    from pytest_pgmigrate.execution.probes._base import Probe
     from pytest_pgmigrate.execution.states.line import Line
     from pytest_pgmigrate.execution.states.wal import WalOracle
 
@@ -45,6 +45,16 @@ _OUTSIDE = (
     "ALTER SYSTEM",
     "ALTER DATABASE SET TABLESPACE",
 )
+
+
+class Follower(Protocol):
+    """Reads the state when the script is over, and gets ready for it before."""
+
+    def prepare(self) -> None:
+        """Called while the server runs a chunk or a statement, each time."""
+
+    def ask(self) -> None:
+        """Called when nothing more is sent and no transaction is open."""
 
 
 @dataclass(slots=True)
@@ -83,6 +93,10 @@ class Runner:
         self.session = session
         self.control = control
         self.probes = probes
+        # Most probes look at statements alone.
+        self._beginning = [probe for probe in probes if type(probe).begin is not Probe.begin]
+        self._ending = [probe for probe in probes if type(probe).end is not Probe.end]
+        self._unseen: dict[str, object] = dict.fromkeys(probe.name for probe in probes)
         self.line = line
         self.gated = gated
         self.oracle = oracle
@@ -91,16 +105,26 @@ class Runner:
         self.pace = pace
         self.at_rest: Callable[[], None] | None = None
         self._settings: Mapping[str, str] | None = None
+        self._follower: Follower | None = None
 
     def run(
-        self, name: str, direction: Direction, script: Script, *, watched: bool, made: Collection[str] = ()
+        self,
+        name: str,
+        direction: Direction,
+        script: Script,
+        *,
+        watched: bool,
+        made: Collection[str] = (),
+        follower: Follower | None = None,
     ) -> Step:
         """Run a script and return what was seen; the state it left is compared by the caller.
 
         With ``watched`` the statements are sent one by one inside the transaction rule of the user's tool, otherwise
         the chunks go exactly as the tool sends them. ``made``: tables that are as good as new, nobody waits for them.
+        ``follower``: who reads the state next.
         """
-        for probe in self.probes:
+        self._follower = follower
+        for probe in self._beginning:
             probe.begin(self.session, self.control, script)
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         clock = time.perf_counter()
@@ -121,14 +145,16 @@ class Runner:
         self._settings = None
         for chunk in script.chunks:
             if done.error is None and not self.session.closed:
-                if self.pace is not None:
+                if self.pace is not None and self.pace.limited:
                     self.pace.wait(str(chunk.place(0)))
                 self._rest()
                 self._chunk(chunk, done, watched)
         seconds = time.perf_counter() - clock
         if done.watcher is not None:
             done.watcher.finish()
-        seen = {probe.name: probe.end() for probe in self.probes}
+        if follower is not None and self._idle():
+            follower.ask()
+        seen = self._unseen | {probe.name: probe.end() for probe in self._ending}
         watcher = done.watcher
         if watcher is not None and done.error is None:
             self._settings = watcher.settings
@@ -163,7 +189,7 @@ class Runner:
             )
         if explicit:
             send(self.session, "BEGIN")
-        answer = send(self.session, chunk.text)
+        answer = send(self.session, chunk.text, self._meanwhile())
         if answer.failed:
             done.error = server_error(answer, chunk)
         if explicit and not self.session.closed:
@@ -171,7 +197,7 @@ class Runner:
 
     def _each(self, chunk: Chunk, statements: Sequence[Statement], done: _Pass) -> None:
         for number, statement in enumerate(statements):
-            if number and self.pace is not None and self.session.info.transaction_status is TransactionStatus.IDLE:
+            if number and self.pace is not None and self.pace.limited and self._idle():
                 self.pace.wait(str(statement.place))
             if not self._one(chunk, statement, done):
                 return
@@ -180,9 +206,9 @@ class Runner:
         watcher = done.watcher
         if watcher is None:
             clock = time.perf_counter()
-            answer = send(self.session, statement.text)
+            answer = send(self.session, statement.text, self._meanwhile())
             return self._done(chunk, statement, done, answer, time.perf_counter() - clock)
-        idle = self.session.info.transaction_status is TransactionStatus.IDLE
+        idle = self._idle()
         watcher.before(statement)
         if idle and needs_gate(statement):
             return self._alone(chunk, statement, done, watcher)
@@ -208,8 +234,14 @@ class Runner:
         return True
 
     def _rest(self) -> None:
-        if self.at_rest is not None and self.session.info.transaction_status is TransactionStatus.IDLE:
+        if self.at_rest is not None and self._idle():
             self.at_rest()
+
+    def _idle(self) -> bool:
+        return self.session.pgconn.transaction_status == TransactionStatus.IDLE
+
+    def _meanwhile(self) -> Callable[[], None] | None:
+        return None if self._follower is None else self._follower.prepare
 
     def _alone(self, chunk: Chunk, statement: Statement, done: _Pass, watcher: Watcher) -> bool:
         clock = time.perf_counter()
@@ -244,11 +276,11 @@ class Runner:
         for statement in chunk.statements:
             if statement.kind in ("TXN BEGIN", "TXN START") and not own:
                 own = True
-                idle = self.session.info.transaction_status is TransactionStatus.IDLE
+                idle = self._idle()
                 if idle and not self._one(chunk, statement, done):
                     return
                 continue
-            if self.session.info.transaction_status is TransactionStatus.IDLE:
+            if self._idle():
                 if done.watcher is not None:
                     done.watcher.transaction()
                 send(self.session, "BEGIN")
@@ -264,7 +296,7 @@ class Runner:
             self._end(chunk, done)
 
     def _end(self, chunk: Chunk, done: _Pass) -> None:
-        if self.session.info.transaction_status is TransactionStatus.IDLE:
+        if self._idle():
             return
         answer: Answer = send(self.session, "ROLLBACK" if done.error else "COMMIT")
         if answer.failed and done.error is None:

@@ -7,16 +7,19 @@ Simple query protocol: https://www.postgresql.org/docs/current/protocol-flow.htm
 from __future__ import annotations
 
 import select
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 
+from pytest_pgmigrate.errors import ExecutionError
 from pytest_pgmigrate.model.evidence import ServerError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from psycopg.pq.abc import PGconn, PGresult
 
     from pytest_pgmigrate.model.migration import Chunk, Statement
@@ -39,8 +42,11 @@ class Answer:
         return self.error is not None or bool(self.lost)
 
 
-def send(connection: psycopg.Connection[Any], text: str) -> Answer:
-    """Send ``text`` as one simple query and read every result. Raises nothing for what the server says."""
+def send(connection: psycopg.Connection[Any], text: str, meanwhile: Callable[[], None] | None = None) -> Answer:
+    """Send ``text`` as one simple query and read every result. Raises nothing for what the server says.
+
+    ``meanwhile`` is called while the server works.
+    """
     try:
         # A NUL byte would silently end the query text on its way through libpq.
         if "\0" in text:
@@ -50,18 +56,28 @@ def send(connection: psycopg.Connection[Any], text: str) -> Answer:
         return Answer((), None, str(error).strip() or type(error).__name__)
     except UnicodeEncodeError as error:
         return Answer((), None, f"the text cannot be sent as UTF-8: {error.reason}")
+    if meanwhile is not None and not connection.pgconn.flush():
+        with _cancelled(connection):
+            meanwhile()
     return receive(connection)
+
+
+@contextmanager
+def _cancelled(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Whoever goes away leaves no statement running on the server."""
+    try:
+        yield
+    except (KeyboardInterrupt, ExecutionError):
+        with suppress(psycopg.Error):
+            connection.cancel()
+        raise
 
 
 def receive(connection: psycopg.Connection[Any]) -> Answer:
     """Read every result of a simple query that was sent. Raises nothing for what the server says."""
     try:
-        results = _results(connection.pgconn)
-    except KeyboardInterrupt:
-        # Whoever goes away leaves no statement running on the server.
-        with suppress(psycopg.Error):
-            connection.cancel()
-        raise
+        with _cancelled(connection):
+            results = _results(connection.pgconn)
     except psycopg.Error as error:
         return Answer((), None, str(error).strip() or type(error).__name__)
     tags: list[str] = []

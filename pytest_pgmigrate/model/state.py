@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Attributes = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ObjectKey:
+class ObjectKey(NamedTuple):
     """One catalog object by kind and qualified name.
 
     ``kind`` is PostgreSQL's word in lower case (``table``, ``column``, ``index``, ``constraint``, ``view``,

@@ -19,13 +19,15 @@ from pytest_pgmigrate.execution.states.catalogs import (
     Reference,
     Unit,
 )
-from pytest_pgmigrate.execution.states.fetch import GROUP_UNITS, Fetched, Fetcher, array
+from pytest_pgmigrate.execution.states.fetch import GROUP_UNITS, Fetched, Fetcher
 from pytest_pgmigrate.execution.states.groups import GROUPS
+from pytest_pgmigrate.execution.states.line import array
 from pytest_pgmigrate.execution.states.mirror import LostTrack, Mirror
 from pytest_pgmigrate.execution.states.model import Columns, Relation, Sequence
 from pytest_pgmigrate.model.state import Attributes, ObjectKey
 
 if TYPE_CHECKING:
+    from pytest_pgmigrate.execution.states.ahead import Ahead
     from pytest_pgmigrate.execution.states.line import Line
 
 _CLASSES = b"select relname::text, oid::int8 from pg_class where relnamespace = 11 and relkind = 'r'"
@@ -64,7 +66,7 @@ class Catalog:
     def __init__(self, line: Line, exclude_schemas: Collection[str], exclude_tables: Collection[str]) -> None:
         self._line = line
         self.class_oids: dict[str, int] = dict(line.ask(_CLASSES).rows())
-        self._fetcher = Fetcher(line, exclude_schemas, exclude_tables)
+        self.fetcher = Fetcher(line, exclude_schemas, exclude_tables)
         self.mirror = Mirror(self.class_oids)
         self._group_of_class = {
             self.class_oids[name]: (f"group {group.name}", 0)
@@ -82,6 +84,12 @@ class Catalog:
         self.sequences: dict[int, Sequence] = {}
         self.reread: set[int] = set()
         """Tables whose stored rows may read differently though nothing of theirs changed; the reader clears it."""
+        self.named: dict[str, set[int]] = {}
+        """Relations by their bare names."""
+        self.kinds: set[str] = set()
+        """Kinds of units that the last update fetched at once."""
+        self.beside = False
+        """Among them parts of relations whose own row was not written."""
         self.refreshed: set[int] = set()
         """Relations of which something was read again; the reader clears it."""
 
@@ -94,18 +102,18 @@ class Catalog:
         """Read everything."""
         self.mirror.fill(self._line)
         self._units, self._objects, self._queries = {}, {}, set()
-        self.relations, self.columns, self.keys, self.sequences = {}, {}, {}, {}
+        self.relations, self.columns, self.keys, self.sequences, self.named = {}, {}, {}, {}, {}
         units = {unit for unit in self.mirror.units() if not unit[0].startswith(("of ", "every"))}
-        self._take(units | GROUP_UNITS, self._fetcher.fetch(units | GROUP_UNITS, {}))
+        self._take(units | GROUP_UNITS, self.fetcher.fetch(units | GROUP_UNITS, {}))
         self.refreshed |= self.relations.keys()
 
-    def update(self, wrote: Wrote, xmin: str, *, everything: bool = False) -> None:
-        """Read what changed since ``xmin`` was the oldest running transaction."""
+    def update(self, wrote: Wrote, xmin: str, ahead: Ahead | None = None, *, everything: bool = False) -> None:
+        """Read what changed since ``xmin`` was the oldest running transaction; ``ahead``: what was asked already."""
         if everything or not self._units:
             self.read()
             return
         try:
-            dirty = self.mirror.update(self._line, wrote.mirrored, xmin)
+            dirty = self.mirror.update(self._line, wrote.mirrored, xmin, ahead.rows if ahead is not None else None)
         except LostTrack:
             self.read()
             return
@@ -115,27 +123,38 @@ class Catalog:
             self.read()
             return
         dirty = {unit for unit in dirty if not unit[0].startswith("of ")}
-        self._refresh(dirty)
+        self._refresh(dirty, ahead)
 
     def group_units(self, grouped: Collection[str]) -> set[Unit]:
         """The groups that these catalogs belong to."""
         return {_GROUPED[name] for name in grouped if name in _GROUPED}
 
+    def among(self, words: Collection[str]) -> frozenset[int]:
+        """The relations with these bare names."""
+        return frozenset(oid for word in words for oid in self.named.get(word, ()))
+
     def connect(self, line: Line) -> None:
         """Go on with another connection to the same database."""
-        self._line = self._fetcher.line = line
+        self._line = self.fetcher.line = line
 
     def same_groups(self, fetcher: Fetcher, units: set[Unit]) -> bool:
         """Whether another server gives the same objects for these groups."""
         found = fetcher.fetch(units, {})
         return all(found[unit].objects == self._units[unit].objects for unit in units)
 
-    def _refresh(self, dirty: set[Unit]) -> None:
+    def _refresh(self, dirty: set[Unit], ahead: Ahead | None) -> None:
         done: set[Unit] = set()
+        self.kinds = set()
         while dirty:
             before = {unit: self._units.get(unit) for unit in dirty}
             old_relations = {oid: self.relations.get(oid) for kind, oid in dirty if kind == "relation"}
-            fetched = self._fetcher.fetch({unit for unit in dirty if self._there(unit)}, self.relations)
+            there = {unit for unit in dirty if self._there(unit)}
+            fetched = self.fetcher.fetch(there, self.relations, ahead)
+            if not done:
+                self.kinds = {kind for kind, _ in there}
+                self.beside = any(kind in _PARTS and oid not in self.mirror.fresh for kind, oid in there)
+            # What is affected beyond it depends on what was found.
+            ahead = None
             renamed_group = any(
                 old is not None and unit in fetched and _renamed(old.names, fetched[unit].names)
                 for unit, old in before.items()
@@ -182,7 +201,9 @@ class Catalog:
         self.refreshed.add(oid)
         self._queries.discard(unit)
         if kind == "relation":
-            self.relations.pop(oid, None)
+            old = self.relations.pop(oid, None)
+            if old is not None:
+                self.named[old.bare].discard(oid)
         elif kind == "column":
             self.columns.pop(oid, None)
         elif kind == "index":
@@ -196,6 +217,7 @@ class Catalog:
             self._queries.add(unit)
         if new.relation is not None:
             self.relations[oid] = new.relation
+            self.named.setdefault(new.relation.bare, set()).add(oid)
             if new.relation.kind in ("v", "m"):
                 self._queries.add(unit)
         if new.columns is not None:

@@ -33,7 +33,7 @@ def compare(old: State, new: State, *, ignore_position: bool = False) -> Differe
 
 
 def _objects(old: Mapping[ObjectKey, Attributes], new: Mapping[ObjectKey, Attributes]) -> tuple[ObjectChange, ...]:
-    if old is new or old == new:
+    if old is new:
         return ()
     suspects = _suspects(old, new)
     extra = {key for key, _, before in suspects if before is None}

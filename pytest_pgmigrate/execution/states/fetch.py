@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_pgmigrate.execution.states.catalogs import Reference, Unit
 from pytest_pgmigrate.execution.states.groups import GROUPS
+from pytest_pgmigrate.execution.states.line import array
+from pytest_pgmigrate.execution.states.mirror import kept
 from pytest_pgmigrate.execution.states.model import Column, Columns, Relation, Sequence
 from pytest_pgmigrate.execution.states.parts import EXCLUDED, HEADER, RELATION_PARTS_SQL, Part
 from pytest_pgmigrate.execution.states.routines import ROUTINE_PARTS_SQL
-from pytest_pgmigrate.model.state import Attributes, ObjectKey
+from pytest_pgmigrate.model.state import Attributes, ObjectKey, SequenceValue
 
 if TYPE_CHECKING:
+    from pytest_pgmigrate.execution.states.ahead import Ahead
     from pytest_pgmigrate.execution.states.line import Answer, Line
 
 PARTS: tuple[Part, ...] = RELATION_PARTS_SQL + ROUTINE_PARTS_SQL
@@ -22,6 +25,8 @@ GROUP_UNITS: frozenset[Unit] = frozenset((name, 0) for name in _GROUPS)
 _SORTED = frozenset(("acl", "options", "toast_options", "server_options", "_initial"))
 _ARRAYS = frozenset((1009, 1003, 1007, 1005))
 """OIDs of text[], name[], int4[] and int2[]."""
+
+_AHEAD = (kept("relations").encode(), kept("sequences").encode())
 
 _IN_SCHEMA = frozenset(("index", "statistics"))
 
@@ -65,11 +70,6 @@ class _Layout:
         return cls(hidden, first, names, numbers, ordered, tuple(n for n in names if n in arrays - _SORTED))
 
 
-def array(numbers: Iterable[int]) -> str:
-    """An array of numbers as PostgreSQL's text."""
-    return f"{{{','.join(map(str, numbers))}}}"
-
-
 class Fetcher:
     """Runs the statements of the wanted units in one round trip."""
 
@@ -84,21 +84,36 @@ class Fetcher:
         names = ", ".join("'" + name.replace("'", "''") + "'" for name in exclude_schemas)
         excluded = f"array[{names}]::text[]"
         self._parts = [(part, part.sql(version).replace(EXCLUDED, excluded).encode()) for part in PARTS]
+        self._parts_ahead = [(part, sql.replace(b"$1", _AHEAD[part.kind == "sequence"])) for part, sql in self._parts]
         self._groups = {
             name: group.sql(version).replace(EXCLUDED, excluded).encode() for name, group in _GROUPS.items()
         }
         self._layouts: dict[str, _Layout] = {}
         self._exclude_tables = frozenset(exclude_tables)
 
-    def fetch(self, units: Iterable[Unit], known: Mapping[int, Relation]) -> dict[Unit, Fetched]:
+    def ask_ahead(self, kinds: Collection[str]) -> dict[str, Answer]:
+        """Ask for parts of the relations and sequences that ``ahead`` found in the server itself."""
+        return {part.kind: self.line.ask(sql) for part, sql in self._parts_ahead if part.kind in kinds}
+
+    def fetch(
+        self, units: Iterable[Unit], known: Mapping[int, Relation], ahead: Ahead | None = None
+    ) -> dict[Unit, Fetched]:
         """Every unit that exists and is ours to compare; ``known`` are the relations that need not be fetched."""
         wanted: dict[str, list[int]] = {}
         for kind, oid in units:
             wanted.setdefault(kind, []).append(oid)
         answers: list[tuple[Part | None, str, Answer]] = []
         for one, sql in self._parts:
-            if one.kind in wanted:
-                answers.append((one, one.kind, self.line.ask(sql, array(wanted[one.kind]))))
+            oids = wanted.get(one.kind)
+            if not oids:
+                continue
+            if ahead is not None:
+                fresh = ahead.fresh(one.kind).intersection(oids)
+                if fresh:
+                    answers.append((one, one.kind, ahead.parts[one.kind]))
+                    oids = [oid for oid in oids if oid not in fresh]
+            if oids:
+                answers.append((one, one.kind, self.line.ask(sql, array(oids))))
         for name, sql in self._groups.items():
             if name in wanted:
                 answers.append((None, name, self.line.ask(sql)))
@@ -110,10 +125,17 @@ class Fetcher:
             if part is None:
                 found[name, 0] = _group(answer.rows())
             else:
-                self._objects(part, answer, relations, found)
+                self._objects(part, answer, relations, found, set(wanted[name]))
         return found
 
-    def _objects(self, part: Part, answer: Answer, relations: dict[int, Relation], found: dict[Unit, Fetched]) -> None:
+    def _objects(
+        self,
+        part: Part,
+        answer: Answer,
+        relations: dict[int, Relation],
+        found: dict[Unit, Fetched],
+        wanted: Collection[int],
+    ) -> None:
         layout = self._layouts.get(part.kind)
         if layout is None:
             layout = self._layouts[part.kind] = _Layout.of(answer)
@@ -121,6 +143,8 @@ class Fetcher:
         leavable = part.kind in ("relation", "sequence")
         for row in answer.rows():
             oid: int = row[0]
+            if oid not in wanted:
+                continue
             relation = None
             if part.relation:
                 relation = relations.get(oid)
@@ -219,7 +243,9 @@ def _remember_index(unit: Fetched, row: tuple[Any, ...], extra: Row) -> None:
 
 
 def _remember_sequence(unit: Fetched, row: tuple[Any, ...], extra: Row) -> None:
-    unit.sequence = Sequence(row[3], extra["_file"], extra["_unlogged"])
+    last = extra["_last"]
+    value = SequenceValue(last, extra["_called"]) if last is not None else None
+    unit.sequence = Sequence(row[3], extra["_file"], extra["_unlogged"], value)
 
 
 _REMEMBER: dict[str, Callable[[Fetched, tuple[Any, ...], Row], None]] = {

@@ -15,9 +15,18 @@ from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from psycopg.pq.abc import PGresult
 
+_END: tuple[bytes, None] = (b"", None)
+"""Stands for the end of what was sent together."""
 _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE, ExecStatus.PIPELINE_ABORTED)
+
+
+def array(numbers: Iterable[int]) -> str:
+    """An array of numbers as PostgreSQL's text."""
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 class Answer:
@@ -64,8 +73,10 @@ class Line:
         self._transformer = Transformer(connection)
         self._names: dict[bytes, bytes] = {}
         self._asked: list[tuple[bytes, list[bytes | None], Answer]] = []
+        self._flushes: set[Answer] = set()
+        """Answers that the server is to send without waiting for those that follow."""
         self._expected: deque[tuple[bytes, Answer | None]] = deque()
-        """What was sent and not yet received: statements run (with their answer) and prepared (without)."""
+        """What was sent and not yet received: statements run (with their answer) and prepared (without), and ends."""
         self._error: psycopg.Error | None = None
         self._count = 0
         self._poll = select.poll()
@@ -87,14 +98,18 @@ class Line:
         self._asked.append((sql, [None if p is None else str(p).encode() for p in parameters], answer))
         return answer
 
+    def at_once(self, answer: Answer) -> None:
+        """Have the server send this answer as soon as it has it, while it works on the next ones."""
+        self._flushes.add(answer)
+
     def send(self) -> None:
         """Send what was asked, without waiting for an answer. Raises psycopg.Error when the connection is lost."""
-        self._finish()
         asked, self._asked = self._asked, []
         if not asked:
             return
         pgconn = self._pgconn
-        pgconn.enter_pipeline_mode()
+        if not self._expected:
+            pgconn.enter_pipeline_mode()
         for sql, parameters, answer in asked:
             name = self._names.get(sql)
             if name is None:
@@ -105,19 +120,22 @@ class Line:
                 self._expected.append((sql, None))
             pgconn.send_query_prepared(name, parameters)
             self._expected.append((sql, answer))
+            if answer in self._flushes:
+                pgconn.send_flush_request()
+        self._flushes.clear()
         pgconn.pipeline_sync()
+        self._expected.append(_END)
         self._wait(sending=True)
 
     def receive(self, wanted: Answer) -> None:
         """Take in answers as far as ``wanted``, while the server works on the next ones. Raises psycopg.Error."""
         if all(answer is not wanted for _, answer in self._expected):
             self.send()
-        while self._expected:
-            sql, answer = self._expected.popleft()
-            self._take(sql, answer)
-            if answer is wanted and self._expected:
-                return
-        self._end()
+        while wanted.result is None and wanted.error is None and self._expected:
+            self._take(*self._expected.popleft())
+        if len(self._expected) == 1:
+            # The end came with the last answer.
+            self._finish()
 
     def load(self, result: PGresult) -> list[tuple[Any, ...]]:
         """The rows of a result."""
@@ -126,12 +144,13 @@ class Line:
 
     def _finish(self) -> None:
         """Take in all that was sent."""
-        if self._expected:
-            while self._expected:
-                self._take(*self._expected.popleft())
-            self._end()
+        while self._expected:
+            self._take(*self._expected.popleft())
 
     def _take(self, sql: bytes, answer: Answer | None) -> None:
+        if (sql, answer) == _END:
+            self._end()
+            return
         result = self._next()
         if result is None:
             raise psycopg.OperationalError("the server sent fewer results than it was asked for")
@@ -147,8 +166,9 @@ class Line:
 
     def _end(self) -> None:
         self._next()
-        self._pgconn.exit_pipeline_mode()
         self._error = None
+        if not self._expected:
+            self._pgconn.exit_pipeline_mode()
 
     def _next(self) -> PGresult | None:
         if self._pgconn.is_busy():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_pgmigrate.execution.states.catalogs import PG_CLASS, PG_TYPE, Reference
+from pytest_pgmigrate.model.state import SequenceValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,5 @@ class Sequence:
     name: str
     file: int
     unlogged: bool
+    value: SequenceValue | None = None
+    """What it was when this was read; None where it has to be asked for."""

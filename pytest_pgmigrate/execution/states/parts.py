@@ -95,7 +95,8 @@ _COLUMN = f"""
         a.attnum::int4 as _number, (a.attgenerated = '' and a.attmissingval is null) as _plain,
         concat_ws(' ', a.atttypid, a.atttypmod, a.attgenerated, a.attmissingval::text,
             case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end) as _vector,
-        (coalesce(e.typname, y.typname) in {_NAMES}) as _named,
+        (case when y.typoutput = 751 then (select e.typname from pg_type e where e.oid = y.typelem) else y.typname end
+            in {_NAMES}) as _named,
         null::int4 as position,
         format_type(a.atttypid, a.atttypmod) as type,
         a.attnotnull as not_null,
@@ -114,7 +115,6 @@ _COLUMN = f"""
         a.attislocal as local, a.attinhcount::int4 as inherited
     from pg_attribute a
     join pg_type y on y.oid = a.atttypid
-    left join pg_type e on e.oid = y.typelem and y.typoutput = 751
     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = any ($1::oid[]) and a.attnum > 0 and not a.attisdropped
     order by a.attrelid, a.attnum
@@ -201,11 +201,13 @@ _STATISTICS = f"""
     join pg_namespace n on n.oid = s.stxnamespace
     where s.stxrelid = any ($1::oid[])
 """
+# The value comes with the definition where a function gives it (PostgreSQL 18), but for those that the role may not read.
 _SEQUENCE = f"""
     select c.oid::int8, quote_ident(n.nspname) || '.' || quote_ident(c.relname), 'sequence',
         quote_ident(n.nspname) || '.' || quote_ident(c.relname),
         c.relname::text as _name, n.nspname::text as _schema, c.relfilenode::int8 as _file,
         c.relpersistence = 'u' as _unlogged, coalesce(o.refobjid, 0)::int8 as _owner, o.deptype::text as _ownership,
+        $value,
         format_type(s.seqtypid, null) as type, s.seqstart as start, s.seqincrement as increment, s.seqmin as minimum,
         s.seqmax as maximum, s.seqcache as cache, s.seqcycle as cycle,
         pg_get_userbyid(c.relowner)::text as owner,
@@ -218,9 +220,21 @@ _SEQUENCE = f"""
     join pg_sequence s on s.seqrelid = c.oid
     join pg_namespace n on n.oid = c.relnamespace
     left join pg_depend o on o.classid = 1259 and o.objid = c.oid and o.objsubid = 0 and o.refclassid = 1259 and o.refobjsubid > 0
-        and o.deptype in ('a', 'i')
+        and o.deptype in ('a', 'i') $data
     where c.oid = any ($1::oid[]) and {SCHEMA} and {NOT_MEMBER.format(catalog=1259, oid="c.oid")}
 """
+
+
+def _sequence(version: int) -> str:
+    if version >= 180000:
+        value, data = (
+            "d.last_value as _last, d.is_called as _called",
+            "cross join lateral pg_get_sequence_data(c.oid) d",
+        )
+    else:
+        value, data = "null::int8 as _last, null::bool as _called", ""
+    return _SEQUENCE.replace("$value", value).replace("$data", data)
+
 
 RELATION_PARTS_SQL: tuple[Part, ...] = (
     Part("relation", lambda _: _RELATION, relation=False),
@@ -231,5 +245,5 @@ RELATION_PARTS_SQL: tuple[Part, ...] = (
     Part("rule", lambda _: _RULE),
     Part("policy", lambda _: _POLICY),
     Part("statistics", lambda _: _STATISTICS),
-    Part("sequence", lambda _: _SEQUENCE, relation=False),
+    Part("sequence", _sequence, relation=False),
 )

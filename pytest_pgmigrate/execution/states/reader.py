@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ import psycopg
 
 from pytest_pgmigrate.errors import ExecutionError
 from pytest_pgmigrate.execution.states import oracles
+from pytest_pgmigrate.execution.states.ahead import Ahead, Habit, Latest, Ran
 from pytest_pgmigrate.execution.states.catalog import Catalog, Wrote
 from pytest_pgmigrate.execution.states.catalogs import MIRRORED
-from pytest_pgmigrate.execution.states.fetch import array
+from pytest_pgmigrate.execution.states.files import Files
 from pytest_pgmigrate.execution.states.groups import GROUPS
 from pytest_pgmigrate.execution.states.line import Line
 from pytest_pgmigrate.execution.states.replica import Pending, ReplicaCheck
@@ -24,16 +25,11 @@ from pytest_pgmigrate.execution.states.wal import Position, Touched
 from pytest_pgmigrate.model.state import Attributes, Difference, State
 
 if TYPE_CHECKING:
-    from pytest_pgmigrate.execution.states.line import Answer
-    from pytest_pgmigrate.execution.states.wal import WalOracle
+    from pytest_pgmigrate.execution.states.mirror import Blocks
+    from pytest_pgmigrate.execution.states.sequences import Asked
+    from pytest_pgmigrate.execution.states.wal import Look, WalOracle
     from pytest_pgmigrate.model.cluster import Cluster
 
-_FILES = b"""
-    select c.relname::text, pg_relation_filenode(c.oid)::int8, c.relisshared
-    from pg_class c where c.relnamespace in (11, 99) and c.relkind in ('r', 't') and c.oid < 16384
-"""
-# Which of these files are catalogs': those of initdb have small OIDs.
-_BELONG = b"select f from unnest($1::int8[]) f where pg_filenode_relation(0, f::oid)::oid < 16384"
 _DATABASE = "select oid::int8 from pg_database where datname = current_database()"
 _SNAPSHOT = "select pg_snapshot_xmin(pg_current_snapshot())::text"
 _ROLE_CATALOGS = frozenset(
@@ -41,6 +37,7 @@ _ROLE_CATALOGS = frozenset(
 )
 _LARGE_OBJECT_CATALOGS = frozenset(("pg_largeobject", "pg_largeobject_metadata"))
 _MIRRORED = frozenset(catalog.name for catalog in MIRRORED)
+_NOTHING = Ran()
 _GROUPED = frozenset(name for group in GROUPS for name in group.catalogs)
 
 
@@ -75,6 +72,8 @@ class StateReader:
         self._acquired = False
         self._replica: ReplicaCheck | None = None
         self._pending: Pending
+        self._ready: Ahead | None = None
+        self._asked: tuple[Look | None, Ahead | None] | None = None
         self._forget()
 
     @property
@@ -85,20 +84,33 @@ class StateReader:
     @property
     def connection(self) -> psycopg.Connection[Any]:
         """The reader's connection (read only, in autocommit)."""
-        if self._connection is None:
-            self._connect()
-        assert self._connection is not None
-        return self._connection
+        connection = self._connected()
+        self._line.take_in()
+        return connection
 
     @property
     def position(self) -> str | None:
         """WAL position, flushed, up to which the last read saw everything; None where WAL is not read."""
         return self._start or None
 
-    def read(self) -> State:
-        """The state now. Raises ExecutionError."""
+    def prepare(self, after: Ran) -> None:
+        """Get the questions of the next read ready while a script of this kind still runs. Raises ExecutionError."""
+        if self._ready is None and self._connection is not None:
+            with self._guard():
+                self._ready = self._ask_ahead(after)
+
+    def ask(self, after: Ran) -> None:
+        """Have the server look now; the next ``read`` takes in what it saw. Raises ExecutionError."""
+        if self._oracle is not None and self._connection is not None and self._asked is None:
+            with self._guard():
+                self._asked = self._ask(after)
+
+    def read(self, after: Ran = _NOTHING) -> State:
+        """The state now, or when it was asked for. ``after``: what kind of script ran since the last read, as a hint what
+        to look for. Raises ExecutionError.
+        """
         with self._guard():
-            return self._read()
+            return self._read(after)
 
     def compare_replica(self) -> Difference:
         """Whether the replica, caught up, holds what was last read here. Raises ExecutionError."""
@@ -123,9 +135,15 @@ class StateReader:
         assert self._catalog is not None
         with self._guard():
             if self._replica is None:
-                self._replica = ReplicaCheck(
-                    self._cluster, self._database, self._exclude_schemas, self._exclude_tables, self._options
-                )
+                try:
+                    self._replica = ReplicaCheck(
+                        self._cluster, self._database, self._exclude_schemas, self._exclude_tables, self._options
+                    )
+                except psycopg.OperationalError:
+                    # A database that was just made may not have got there yet.
+                    if position is None:
+                        raise
+                    return None
             difference = self._replica.compare(self._last, self._catalog, self._tables, self._pending, position)
         if difference is not None:
             self._pending = Pending(self._xmin)
@@ -136,7 +154,7 @@ class StateReader:
         for connection in (self._connection, self._replica):
             if connection is not None:
                 connection.close()
-        self._connection = self._replica = None
+        self._connection = self._replica = self._asked = self._ready = None
 
     def close(self) -> None:
         """Close the connections and forget everything. Idempotent."""
@@ -153,9 +171,10 @@ class StateReader:
         self._catalog: Catalog | None = None
         self._start: str | None = None
         self._xmin = "3"
-        self._files: dict[tuple[bool, int], str] = {}
-        self._users: set[int] = set()
-        """Files that belong, or belonged, to relations of the user's."""
+        self._files = Files()
+        self._habits: dict[Hashable, Habit] = {}
+        """What scripts wrote, by their kind."""
+        self._latest = Latest()
         self._tables = Tables()
         self._sequences = Sequences()
         self._roles: dict[str, Attributes] = {}
@@ -180,6 +199,12 @@ class StateReader:
         """After an error nothing half read may be believed."""
         self.close()
 
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            self._connect()
+        assert self._connection is not None
+        return self._connection
+
     def _connect(self) -> None:
         self._connection = self._cluster.connect(self._database, options=self._options)
         prepare_for_reading(self._connection)
@@ -193,35 +218,56 @@ class StateReader:
         if self._catalog is not None:
             self._catalog.connect(self._line)
 
-    def _read(self) -> State:
-        connection, line = self.connection, self._line
-        position, touched = self._look(connection)
-        values: Answer | None = None
+    def _read(self, after: Ran) -> State:
+        connection, line = self._connected(), self._line
+        look, ahead = self._asked or self._ask(after)
+        self._asked = None
+        position, touched = self._look(connection, look)
+        values: Asked | None = None
         if self._catalog is None:
             touched = None
             self._catalog = Catalog(line, self._exclude_schemas, self._exclude_tables)
-            self._read_files()
+            self._files.read(line)
             self._first(connection, self._catalog)
         else:
-            names, unknown = self._names(touched)
-            values = self._sequences.ask(line, touched, new="pg_sequence" in names)
-            self._next(self._catalog, touched, names, unknown)
+            if ahead is not None and not (touched and ahead.holds(position)):
+                ahead = None
+            values = self._sequences.ask(line, touched, ahead.sequences if ahead is not None else None)
+            names = self._next(self._catalog, touched, ahead)
+            self._habits[after.kind] = Habit(names.keys() & _MIRRORED, self._catalog.kinds, self._catalog.beside)
         if position.quiet:
             self._start, self._xmin = position.lsn, position.xmin
         self._sequences.read(line, self._catalog.sequences, touched, values)
         self._last = self._state(self._catalog)
         return self._last
 
-    def _look(self, connection: psycopg.Connection[Any]) -> tuple[Position, Touched | None]:
-        if self._oracle is not None:
-            return self._oracle.look(self._start, self._database_oid)
+    def _ask(self, after: Ran) -> tuple[Look | None, Ahead | None]:
+        if self._oracle is None:
+            return None, None
+        # What scripts of this kind changed the last time is asked while another process looks at the WAL.
+        ahead = self._ready or self._ask_ahead(after)
+        self._ready = None
+        self._line.send()
+        return self._oracle.ask(self._start, self._database_oid), ahead
+
+    def _ask_ahead(self, after: Ran) -> Ahead | None:
+        habit = self._habits.get(after.kind)
+        if self._oracle is None or not self._start or self._catalog is None or habit is None or not habit.catalogs:
+            return None
+        blocks = self._latest.guess(habit.catalogs)
+        named = self._catalog.among(after.words)
+        if "pg_class" in blocks:
+            blocks["pg_class"] |= self._catalog.mirror.blocks_of(named)
+        if not habit.named:
+            named = frozenset()
+        return Ahead(self._line, habit, blocks, named, self._xmin, self._catalog.fetcher, self._sequences)
+
+    def _look(self, connection: psycopg.Connection[Any], look: Look | None) -> tuple[Position, Touched | None]:
+        if self._oracle is not None and look is not None:
+            return self._oracle.take(look)
         row = connection.execute(_SNAPSHOT, prepare=True).fetchone()
         assert row is not None
         return Position("", row[0], True), None
-
-    def _read_files(self) -> None:
-        rows = self._line.ask(_FILES).rows()
-        self._files = {(shared, file): name for name, file, shared in rows if file}
 
     def _first(self, connection: psycopg.Connection[Any], catalog: Catalog) -> None:
         catalog.read()
@@ -230,20 +276,19 @@ class StateReader:
         self._tables.read_large_objects(connection)
         self._pending = Pending(None)
 
-    def _next(
-        self,
-        catalog: Catalog,
-        touched: Touched | None,
-        names: Mapping[str, frozenset[int] | None],
-        unknown: set[int],
-    ) -> None:
+    def _next(self, catalog: Catalog, touched: Touched | None, ahead: Ahead | None) -> Mapping[str, Blocks | None]:
+        """Read what was ``touched``; returns the catalogs written."""
+        names, unknown = self._files.written(touched)
         if touched is not None and not touched:
             self._tables.update(self._line.connection, catalog, touched)
-            return
+            return names
         wrote = _wrote(names)
+        self._latest.note(wrote.mirrored)
         everything = self._refresh_roles(names)
-        catalog.update(wrote, self._xmin, everything=everything)
-        if self._files_moved(catalog, unknown):
+        # Asked with the rows and taken in after them.
+        belong = self._files.ask(self._line, unknown)
+        catalog.update(wrote, self._xmin, ahead, everything=everything)
+        if self._files.moved(self._line, catalog, unknown, belong):
             # A catalog was rewritten (VACUUM FULL): what was written to its new file went unseen.
             catalog.read()
             touched, self._pending = None, Pending(None)
@@ -251,33 +296,7 @@ class StateReader:
         if touched is None or not _LARGE_OBJECT_CATALOGS.isdisjoint(names):
             self._tables.read_large_objects(self._line.connection)
         self._pending = self._pending.joined(wrote, tables)
-
-    def _names(self, touched: Touched | None) -> tuple[dict[str, frozenset[int] | None], set[int]]:
-        """Catalogs written, with their blocks, and files that are no catalog's."""
-        if touched is None:
-            return dict.fromkeys(self._files.values()), set()
-        names: dict[str, frozenset[int] | None] = {}
-        unknown = set()
-        for shared, files in ((False, touched.files), (True, touched.shared)):
-            for file, blocks in files.items():
-                name = self._files.get((shared, file))
-                if name is not None:
-                    names[name] = blocks
-                elif not shared:
-                    unknown.add(file)
-        return names, unknown
-
-    def _files_moved(self, catalog: Catalog, unknown: set[int]) -> bool:
-        """Whether a catalog has another file now; asked only when a file was written that is nobody's."""
-        unknown -= self._users
-        if unknown:
-            self._users.update(f for relation in catalog.relations.values() for f in (relation.file, relation.toast))
-            self._users.update(sequence.file for sequence in catalog.sequences.values())
-            unknown -= self._users
-        if not unknown or not self._line.ask(_BELONG, array(unknown)).rows():
-            return False
-        self._read_files()
-        return True
+        return names
 
     def _refresh_roles(self, names: Collection[str]) -> bool:
         """Read roles again when their catalogs were written; True when one was renamed."""

@@ -8,9 +8,10 @@ always write WAL.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_pgmigrate.execution.states.fetch import array
+from pytest_pgmigrate.execution.states.line import array
 from pytest_pgmigrate.model.state import SequenceValue
 
 if TYPE_CHECKING:
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
     from pytest_pgmigrate.execution.states.wal import Touched
 
 # No value for a sequence that nextval was not called on.
-_CALLED = """
-    select (select string_agg(concat_ws(' ', c.oid, pg_sequence_last_value(c.oid)), ',')
-        from unnest($1::oid[]) s join pg_class c on c.oid = s), {new}
+_CALLED = b"""
+    select string_agg(concat_ws(' ', c.oid, pg_sequence_last_value(c.oid)), ',')
+    from unnest($1::oid[]) s join pg_class c on c.oid = s
 """
-# PostgreSQL 18: new ones in full, but for those that the role may not read.
-_NEW = """
-    (select string_agg(concat_ws(' ', s.seqrelid, d.last_value, d.is_called), ',')
-        from pg_sequence s, pg_get_sequence_data(s.seqrelid) d
-        where s.seqrelid <> all ($2::oid[]) and d.last_value is not null)
-"""
-_CALLED_18 = _CALLED.format(new=_NEW).encode()
-_CALLED_14 = _CALLED.format(new="null where $2::oid[] is not null").encode()
 _AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Values that were asked for, of those that may have moved."""
+
+    moving: list[int]
+    answer: Answer
 
 
 class Sequences:
@@ -49,25 +50,23 @@ class Sequences:
         """Some unlogged one was not called."""
         self.by_name: dict[str, SequenceValue] = {}
 
-    def ask(self, line: Line, touched: Touched | None, *, new: bool) -> Answer | None:
+    def ask(self, line: Line, touched: Touched | None, ahead: Asked | None = None) -> Asked | None:
         """Ask for those of the last read that may have moved, so that the answer comes with whatever is asked next.
 
-        ``new``: there may be others than those; None when there is nothing to ask.
+        ``ahead``: asked before it was known what was touched. None when there is nothing to ask.
         """
         moving = self._calling
         if self._may_be_set(touched):
             moving = [oid for oid, s in self._sequences.items() if self._values[oid].is_called or _written(s, touched)]
-        if not moving and not new:
-            return None
-        newest = line.version >= 180000
-        return line.ask(_CALLED_18 if newest else _CALLED_14, array(moving), array(self._sequences))
+        if not moving or (ahead is not None and ahead.moving == moving):
+            return ahead if moving else None
+        return Asked(moving, line.ask(_CALLED, array(moving)))
 
-    def read(
-        self, line: Line, sequences: Mapping[int, Sequence], touched: Touched | None, answer: Answer | None
-    ) -> None:
-        """Take in ``answer`` and read the others; ``touched`` None: any of them may have been set."""
-        text, new = answer.texts() if answer is not None else (None, None)
+    def read(self, line: Line, sequences: Mapping[int, Sequence], touched: Touched | None, asked: Asked | None) -> None:
+        """Take in what was ``asked`` and read the others; ``touched`` None: any of them may have been set."""
+        text = asked.answer.texts()[0] if asked is not None else None
         if text == self._text and sequences == self._sequences and not self._may_be_set(touched):
+            self._sequences = dict(sequences)
             return
         called = _called(text)
         values: dict[int, SequenceValue] = {}
@@ -81,9 +80,9 @@ class Sequences:
                 ask.append(oid)
             else:
                 values[oid] = known
-        exact = _values(new) if ask else {}
-        values.update((oid, exact[oid]) for oid in ask if oid in exact)
-        values.update(_exactly(line, {oid: sequences[oid] for oid in ask if oid not in exact}))
+        values.update(
+            _exactly(line, {oid: sequences[oid] for oid in ask if not self._read_now(oid, sequences, values)})
+        )
         self._values, self._sequences, self._text = values, dict(sequences), text
         self._calling = [oid for oid, value in values.items() if value.is_called]
         self._uncalled = {s.file for oid, s in sequences.items() if not (s.unlogged or values[oid].is_called)}
@@ -91,6 +90,14 @@ class Sequences:
         by_name = {sequence.name: values[oid] for oid, sequence in sequences.items()}
         if by_name != self.by_name:
             self.by_name = by_name
+
+    def _read_now(self, oid: int, sequences: Mapping[int, Sequence], values: dict[int, SequenceValue]) -> bool:
+        """Take the value that came with a definition read just now."""
+        sequence = sequences[oid]
+        if sequence.value is None or sequence is self._sequences.get(oid):
+            return False
+        values[oid] = sequence.value
+        return True
 
     def _moved(self, oid: int, sequence: Sequence) -> bool:
         return self._sequences[oid].file != sequence.file
@@ -111,11 +118,6 @@ def _called(text: str | None) -> dict[int, int]:
         if value:
             found[int(oid)] = int(value)
     return found
-
-
-def _values(text: str | None) -> dict[int, SequenceValue]:
-    items = [item.split(" ") for item in text.split(",")] if text else []
-    return {int(oid): SequenceValue(int(value), called == "t") for oid, value, called in items}
 
 
 def _exactly(line: Line, sequences: Mapping[int, Sequence]) -> dict[int, SequenceValue]:

@@ -125,7 +125,9 @@ class Tables:
             table = fresh[oid] = _table(catalog, oid)
             old = self._known.get(oid)
             columns = table.columns
-            if oid in reshape and old is not None and _reusable(old, table):
+            if oid in reshape and old is not None and old.digest is not None and old.digest.count == 0:
+                columns = ()  # had no rows, and none were written
+            elif oid in reshape and old is not None and _reusable(old, table):
                 columns = _take_over(old, table)
             born = old is None and (PG_CLASS, oid) in catalog.mirror.born
             if (born or (old is not None and old.file != table.file)) and _empty(catalog.relations[oid], touched):

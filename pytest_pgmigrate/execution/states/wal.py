@@ -16,6 +16,7 @@ import psycopg
 from pytest_pgmigrate.execution.states.line import Line
 
 if TYPE_CHECKING:
+    from pytest_pgmigrate.execution.states.line import Answer
     from pytest_pgmigrate.model.cluster import Cluster
 
 Blocks = frozenset[int]
@@ -47,19 +48,27 @@ _LOOK = """
     select (i = f)::text, f::text, pg_snapshot_xmin(s)::text, (age(pg_snapshot_xmin(s)::xid) = 0)::text, {blocks}
     from (select pg_current_wal_insert_lsn() i, pg_current_wal_flush_lsn() f, pg_current_snapshot() s offset 0) p
 """
+# The place of the last one first.
 _BLOCKS = f"""
     case when i = f and f - $1::pg_lsn between 1 and {_LIMIT} then (
-        select coalesce(string_agg(concat_ws(' ', base, file, blocks), ';'), '') from (
-            select reldatabase base, relfilenode file, array_agg(distinct relblocknumber) filter (where not {_IMAGE}) blocks
+        select concat(max(place), ';' || string_agg(concat_ws(' ', base, file, blocks), ';')) from (
+            select reldatabase base, relfilenode file, max(end_lsn) place,
+                array_agg(distinct relblocknumber) filter (where not {_IMAGE}) blocks
             from pg_get_wal_block_info($1::pg_lsn, f, false)
             where {_COUNTS} and relforknumber = 0 and reldatabase in (0, $2::oid)
             group by 1, 2) b) end
 """
+# A commit with synchronous_commit = off, an abort, or what reading prunes is not flushed yet; from 17 on that can be
+# asked for in passing.
+_FLUSHING = """(select n as i, n as f, s from (select pg_current_snapshot() s,
+        case when a = b then a else pg_logical_emit_message(false, 'pgmigrate', '', true) end n
+        from (select pg_current_wal_insert_lsn() a, pg_current_wal_flush_lsn() b offset 0) p offset 0) q offset 0) p"""
 _RECORDS_15 = f"""
     select block_ref, {_IMAGE} from pg_get_wal_records_info($1, $2)
     where block_ref is not null and block_ref <> '' and {_COUNTS}
 """.encode()
 _LOOK_16 = _LOOK.format(blocks=_BLOCKS).encode()
+_LOOK_17 = (_LOOK[: _LOOK.index("from (")] + "from " + _FLUSHING).format(blocks=_BLOCKS).encode()
 _LOOK_15 = _LOOK.format(blocks="null").encode()
 _EXCLUSIVE = b"""
     select description from pg_get_wal_records_info($1, $2)
@@ -72,11 +81,15 @@ _REFERENCE = re.compile(r"rel \d+/(\d+)/(\d+) (?:fork (\w+) )?blk (\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A moment in the WAL. ``xmin``: every transaction older than it is over. ``quiet``: none was running."""
+    """A moment in the WAL. ``xmin``: every transaction older than it is over. ``quiet``: none was running.
+
+    ``last``: where the last change up to it ends that counts.
+    """
 
     lsn: str
     xmin: str
     quiet: bool
+    last: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +103,16 @@ class Touched:
 
     def __bool__(self) -> bool:
         return bool(self.files or self.shared or self.images)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look that was asked for."""
+
+    start: str | None
+    database: int
+    text: bytes
+    answer: Answer
 
 
 class WalOracle:
@@ -127,13 +150,25 @@ class WalOracle:
 
         None for the blocks when that cannot be told (everything may have changed).
         """
-        text = _LOOK_16 if self._version >= 160000 and start is not None else _LOOK_15
+        return self.take(self.ask(start, database))
+
+    def ask(self, start: str | None, database: int) -> Look:
+        """Have the server look, and do not wait for it: ``take`` does."""
+        newest = _LOOK_17 if self._version >= 170000 else _LOOK_16
+        text = newest if self._version >= 160000 and start is not None else _LOOK_15
+        look = Look(start, database, text, self._ask(text, start, database))
+        self._line.send()
+        return look
+
+    def take(self, asked: Look) -> tuple[Position, Touched | None]:
+        """What ``look`` returns, of a look asked for before."""
+        start, database, text = asked.start, asked.database, asked.text
         try:
-            same, flush, xmin, quiet, blocks = self._ask(text, start, database)
+            same, flush, xmin, quiet, blocks = asked.answer.texts()
             if same != "true":
-                # A commit with synchronous_commit = off, or an abort, is not flushed yet; a commit of ours flushes all.
+                # A commit of ours flushes all.
                 self._line.ask(_FLUSH).texts()
-                _, flush, xmin, quiet, blocks = self._ask(text, start, database)
+                _, flush, xmin, quiet, blocks = self._ask(text, start, database).texts()
         except psycopg.Error:
             if self._connection.closed or text is _LOOK_15:
                 raise
@@ -141,7 +176,8 @@ class WalOracle:
             return self.look(None, database)[0], None
         assert flush is not None
         assert xmin is not None
-        position = Position(flush, xmin, quiet == "true")
+        last, _, blocks = blocks.partition(";") if blocks is not None else ("", "", None)
+        position = Position(flush, xmin, quiet == "true", last or flush)
         if start is None or flush == start:
             return position, None if start is None else Touched()
         if text is _LOOK_15:
@@ -170,8 +206,8 @@ class WalOracle:
         """Close the connection."""
         self._connection.close()
 
-    def _ask(self, text: bytes, start: str | None, database: int) -> list[str | None]:
-        return self._line.ask(text, *(() if text is _LOOK_15 else (start, database))).texts()
+    def _ask(self, text: bytes, start: str | None, database: int) -> Answer:
+        return self._line.ask(text, *(() if text is _LOOK_15 else (start, database)))
 
     def _records(self, start: str, end: str, database: int) -> Touched | None:
         """PostgreSQL 15 describes the blocks of a record in words."""

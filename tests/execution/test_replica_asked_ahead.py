@@ -67,3 +67,23 @@ def test_replica_that_does_not_catch_up(
         assert "paused" in evidence.replica.reason
         # What it was not compared for then is compared now.
         assert _equal(examined.examine(third))
+
+
+def test_replica_that_has_not_got_the_database_yet(
+    cluster: Cluster, make_history: MakeHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work database is made anew after a down that leaves something, while replay stands still."""
+    history = make_history(
+        ("CREATE TABLE t (id int);", "DROP TABLE t;"),
+        ("ALTER TABLE t ADD COLUMN a int, ADD COLUMN b int;", "ALTER TABLE t DROP COLUMN a;"),
+    )
+    with closing(Examination(cluster, history, Settings(rows=0), None)) as examined:
+        first, second = history.migrations
+        assert _equal(examined.examine(first))
+        with monkeypatch.context() as patch, cluster.pause_replay():
+            patch.setattr(examination, "REPLICA_TIMEOUT", 0.2)
+            evidence = examined.examine(second)
+        assert evidence.status == "examined"
+        assert evidence.down is not None
+        assert evidence.down.difference
+        assert not evidence.replica.caught_up

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_pgmigrate.execution.states.mirror import Asked, Blocks
 from pytest_pgmigrate.execution.states.wal import Touched, lsn_number
@@ -25,16 +24,14 @@ _READS = 3
 """Reads whose blocks are looked at again: up, down and up write the same ones in turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(NamedTuple):
     """What ran since the last read: its ``kind``, and the ``words`` of its text, among them names of relations."""
 
     kind: Hashable = None
     words: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Habit:
+class Habit(NamedTuple):
     """What scripts of one kind wrote the last time: catalogs, and kinds of parts of relations that were new or changed.
 
     ``named``: among them parts of relations whose own row was not written.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pytest_pgmigrate.execution.states.catalogs import (
     EVERYTHING,
@@ -47,8 +46,7 @@ _QUERY_HOLDERS = frozenset((PG_REWRITE, PG_PROC, PG_POLICY))
 _Known = TypeVar("_Known")
 
 
-@dataclass(frozen=True, slots=True)
-class Wrote:
+class Wrote(NamedTuple):
     """Catalogs that may have changed: blocks of the mirrored ones (None: any), names of the grouped ones."""
 
     mirrored: Mapping[str, frozenset[int] | None]

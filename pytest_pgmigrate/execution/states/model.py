@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pytest_pgmigrate.execution.states.catalogs import PG_CLASS, PG_TYPE, Reference
 from pytest_pgmigrate.model.state import SequenceValue
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
+class Relation(NamedTuple):
     """A relation as the reader knows it; ``file`` and ``toast`` are relfilenodes."""
 
     oid: int
@@ -34,8 +33,7 @@ class Relation:
         return ((PG_CLASS, self.oid), (PG_TYPE, self.row_type), (PG_TYPE, self.array_type))
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A live column; ``vector`` is what decides, beside the stored rows, how its values read."""
 
     number: int
@@ -45,8 +43,7 @@ class Column:
     """Not generated, and NULL in rows that were stored before the column was added."""
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(NamedTuple):
     """The live columns of a relation in order."""
 
     columns: tuple[Column, ...]
@@ -54,8 +51,7 @@ class Columns:
     """Some column's text is the name of a catalog object (``regclass``), which any DDL may change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(NamedTuple):
     """A sequence by name, with its relfilenode."""
 
     name: str

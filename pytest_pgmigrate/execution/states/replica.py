@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_pgmigrate.execution.states.catalog import Catalog, Wrote
 from pytest_pgmigrate.execution.states.compare import compare
@@ -49,8 +49,7 @@ class Pending:
         return Pending(self.xmin, mirrored, self.grouped | set(wrote.grouped), self.tables | tables)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What the replica was asked: how far it is, and the places in the blocks written (None: everything is compared)."""
 
     replayed: Answer | None

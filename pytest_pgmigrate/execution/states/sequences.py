@@ -8,8 +8,7 @@ always write WAL.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_pgmigrate.execution.states.line import array
 from pytest_pgmigrate.model.state import SequenceValue
@@ -27,8 +26,7 @@ _CALLED = b"""
 _AT_ONCE = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """Values that were asked for, of those that may have moved."""
 
     moving: list[int]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
@@ -79,8 +79,7 @@ _LOCKED = re.compile(r"db (\d+) rel (\d+)")
 _REFERENCE = re.compile(r"rel \d+/(\d+)/(\d+) (?:fork (\w+) )?blk (\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """A moment in the WAL. ``xmin``: every transaction older than it is over. ``quiet``: none was running.
 
     ``last``: where the last change up to it ends that counts.
@@ -92,12 +91,11 @@ class Position:
     last: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Touched:
+class Touched(NamedTuple):
     """Blocks written, by relfilenode: of one database and of the catalogs shared by all."""
 
-    files: Mapping[int, Blocks] = field(default_factory=dict)
-    shared: Mapping[int, Blocks] = field(default_factory=dict)
+    files: Mapping[int, Blocks] = MappingProxyType({})
+    shared: Mapping[int, Blocks] = MappingProxyType({})
     images: frozenset[int] = frozenset()
     """Files of the database that whole pages were written to, and nothing else."""
 
@@ -105,8 +103,7 @@ class Touched:
         return bool(self.files or self.shared or self.images)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """A look that was asked for."""
 
     start: str | None
